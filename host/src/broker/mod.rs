@@ -1,0 +1,90 @@
+//! The port to Kafka, or to the embedded broker that stands in for it: all that a task may know of either.
+//!
+//! A task opens one [`Session`]: its cursor in the input and its open transaction. Everything a task produces between
+//! two commits (records, dead letters, source offsets, state, consumed offsets) becomes visible together or not at all.
+
+mod error;
+pub mod kafka;
+pub mod local;
+mod types;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use error::{BrokerError, BrokerErrorKind};
+pub use types::{
+    BatchLimits, CleanupPolicy, Commit, Consumed, Created, Input, Output, PartitionBatch, ReadFrom, ReadSpec,
+    SessionSpec, SourceOffset, StateChange, StatePlace, StateScope, TopicInfo, TopicPartition, TopicPartitionOffset,
+    TopicSettings, Topics,
+};
+
+/// A broker: where topics are, and where tasks open their sessions.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// For people: which broker this is.
+    fn describe(&self) -> String;
+
+    /// Opens a task's session. The transactional id it stands for is taken over at once: a transaction that a killed
+    /// predecessor left open is aborted, and a predecessor that still lives is fenced.
+    async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError>;
+
+    /// Creates a topic, or finds that it exists; an existing topic is left as it is.
+    async fn create_topic(&self, name: &str, settings: &TopicSettings) -> Result<Created, BrokerError>;
+
+    /// All topics, internal ones of the broker left out, by name.
+    async fn topics(&self) -> Result<Vec<TopicInfo>, BrokerError>;
+
+    /// Opens a reader of committed records, outside any group.
+    async fn reader(&self, spec: ReadSpec) -> Result<Box<dyn Reader>, BrokerError>;
+
+    /// Appends records outside any task, durably: for tools. Missing topics are created with the settings.
+    async fn write(&self, output: Output, settings: &TopicSettings) -> Result<(), BrokerError>;
+}
+
+/// A task's cursor and open transaction. Not used by two at once.
+#[async_trait]
+pub trait Session: Send {
+    /// Waits up to `wait` for input, or for a change of the assignment. Must be called often enough
+    /// (`max.poll.interval.ms`); a session keeps its membership by itself while its task is busy.
+    async fn consume(&mut self, limits: BatchLimits, wait: Duration) -> Result<Consumed, BrokerError>;
+
+    /// Takes assigned partitions up, after [`Consumed::Assigned`]. Records flow from the given offset, or from the
+    /// committed one where none is given.
+    async fn accept(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), BrokerError>;
+
+    /// Lets revoked or lost partitions go, after [`Consumed::Revoked`] or [`Consumed::Lost`], once what was read from
+    /// them is committed or given up.
+    async fn release(&mut self, partitions: Vec<TopicPartition>) -> Result<(), BrokerError>;
+
+    /// Adds records to the open transaction, opening one if there is none. May wait: that is the back-pressure.
+    async fn stage(&mut self, output: Output) -> Result<(), BrokerError>;
+
+    /// Commits everything staged, and what is given here, in one transaction.
+    async fn commit(&mut self, commit: Commit) -> Result<(), BrokerError>;
+
+    /// Drops everything staged since the last commit, and rewinds the input to the last commit.
+    async fn abort(&mut self) -> Result<(), BrokerError>;
+
+    /// The committed source offsets of the session's connector: canonical JSON of the source partition, and of the
+    /// offset.
+    async fn load_offsets(&mut self) -> Result<Vec<(String, String)>, BrokerError>;
+
+    /// The committed state of a scope.
+    async fn load_state(&mut self, scope: &StateScope) -> Result<Vec<(Bytes, Bytes)>, BrokerError>;
+
+    /// Leaves the group and lets go of everything; an open transaction is aborted.
+    async fn close(self: Box<Self>) -> Result<(), BrokerError>;
+}
+
+/// Reads committed records of a topic, partition by partition in order.
+#[async_trait]
+pub trait Reader: Send {
+    /// The next records, waiting up to `wait` for some. An empty answer with `Reader::at_end` means that all that was
+    /// committed when the reader was opened has been read.
+    async fn next(&mut self, limits: BatchLimits, wait: Duration) -> Result<Vec<PartitionBatch>, BrokerError>;
+
+    /// Whether everything that was committed when the reader was opened has been returned.
+    fn at_end(&self) -> bool;
+}

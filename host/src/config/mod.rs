@@ -1,0 +1,1 @@
+//! `sandbar.toml`, connector definitions and secrets: read whole, with every error of a file at once.

@@ -1,0 +1,9 @@
+//! Sandbar's host: finds connectors compiled to WebAssembly, runs each in a sandbox, and pumps records between them and
+//! Kafka, exactly once. `ARCHITECTURE.md` draws the map.
+
+#![deny(unsafe_code)]
+
+pub mod batch;
+pub mod broker;
+pub mod config;
+pub mod discovery;

@@ -1,0 +1,1 @@
+//! What the tests share: contract suites, harnesses for processes and brokers, checkers.
