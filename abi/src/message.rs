@@ -5,11 +5,15 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::Kind;
+
 /// The argument of `sandbar_open`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Open {
     /// The plugin's part of the configuration, typed by its schema.
     pub config: serde_json::Value,
+    /// As what the plugin is opened; it may be several things.
+    pub kind: Kind,
     /// The connector's name.
     pub connector: String,
     /// The task's number, from 0.

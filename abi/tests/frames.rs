@@ -1,5 +1,7 @@
 //! Frames of any content survive the trip, golden v1 frames stay readable, and any bytes at all are survived.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fmt::Write as _;
 use std::path::Path;
 
