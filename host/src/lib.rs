@@ -7,3 +7,5 @@ pub mod batch;
 pub mod broker;
 pub mod config;
 pub mod discovery;
+mod hash;
+pub mod sandbox;

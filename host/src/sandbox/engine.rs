@@ -1,0 +1,120 @@
+//! The engine all plugins share: which wasm it takes, how it interrupts, where memory comes from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use wasmtime::{Config, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, WasmFeatures};
+
+use super::host_state::HostState;
+use super::imports;
+
+/// How often a running guest is made to let others run, and its deadline looked at.
+const TICK: Duration = Duration::from_millis(5);
+/// Instances that can live at once: three for each of 1,000 connectors, and some that are being replaced.
+const MAX_INSTANCES: u32 = 4_000;
+/// The most linear memory any connector may be granted. Address space is reserved, not memory.
+const MAX_MEMORY: usize = 1 << 30;
+/// The stack of a guest; deeper recursion is a trap.
+const MAX_WASM_STACK: usize = 512 << 10;
+/// The stack of a guest's fibre: the guest's own, and room for host functions below it.
+const ASYNC_STACK: usize = 1 << 20;
+/// Elements of a table: a large Rust program has some thousand indirect functions.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// The engine cannot start on this machine.
+#[derive(Debug, Error)]
+#[error("the sandbox engine cannot start: {0}")]
+pub struct EngineError(String);
+
+/// The engine, and the clock that interrupts guests. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) inner: wasmtime::Engine,
+    pub(super) linker: Arc<Linker<HostState>>,
+    _ticker: Arc<Ticker>,
+}
+
+impl Engine {
+    /// Starts the engine.
+    pub fn new() -> Result<Self, EngineError> {
+        let fail = |error: wasmtime::Error| EngineError(format!("{error:#}"));
+        let inner = wasmtime::Engine::new(&config()).map_err(fail)?;
+        let linker = imports::linker(&inner).map_err(fail)?;
+        let ticker = Ticker::start(inner.clone()).map_err(|e| EngineError(format!("clock thread: {e}")))?;
+        Ok(Self { inner, linker: Arc::new(linker), _ticker: Arc::new(ticker) })
+    }
+}
+
+/// What plugins may use. Everything they do not need is off: what is off cannot be wrong.
+fn config() -> Config {
+    let mut config = Config::new();
+    config.consume_fuel(true);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(MAX_WASM_STACK);
+    config.async_stack_size(ASYNC_STACK);
+    config.cranelift_opt_level(OptLevel::Speed);
+    for off in [
+        WasmFeatures::THREADS,
+        WasmFeatures::SHARED_EVERYTHING_THREADS,
+        WasmFeatures::MEMORY64,
+        WasmFeatures::MULTI_MEMORY,
+        WasmFeatures::TAIL_CALL,
+        WasmFeatures::EXTENDED_CONST,
+        WasmFeatures::FUNCTION_REFERENCES,
+        WasmFeatures::GC,
+        WasmFeatures::EXCEPTIONS,
+        WasmFeatures::RELAXED_SIMD,
+        WasmFeatures::CUSTOM_PAGE_SIZES,
+        WasmFeatures::WIDE_ARITHMETIC,
+        WasmFeatures::STACK_SWITCHING,
+    ] {
+        config.wasm_features(off, false);
+    }
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(MAX_INSTANCES)
+        .total_memories(MAX_INSTANCES)
+        .total_tables(MAX_INSTANCES)
+        .total_stacks(MAX_INSTANCES)
+        .max_memory_size(MAX_MEMORY)
+        .max_memories_per_module(1)
+        .max_tables_per_module(4)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_unused_warm_slots(16);
+    config.memory_reservation(MAX_MEMORY as u64);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Advances the engine's epoch until it is dropped.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::park_timeout(TICK);
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // The thread runs nothing that can panic; a failed join has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! One instance of a plugin: starts it, passes frames in and out, and decides what each ending means.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandbar_abi::message::{AssignedPartition, Open, Partitions};
+use sandbar_abi::status::{CloseReason, Returned};
+use sandbar_abi::{ErrorClass, Frame, names};
+use wasmtime::{Memory, Store, Trap, TypedFunc, UpdateDeadline, WasmBacktrace, WasmParams};
+
+use super::compile::Compiled;
+use super::error::{CallError, CallErrorKind, Identity};
+use super::exports::Exports;
+use super::host_state::{HostState, MemoryLimit};
+use super::ledger::Ledger;
+use super::reply::{self, PollReply, TransformReply};
+use super::wasi::{self, Grants};
+use super::{Limits, Outcomes};
+use crate::batch::Batch;
+use crate::broker::StatePlace;
+
+/// How long past its deadline a call may stay in a host call before it is cut off there. A guest that runs is stopped at
+/// the deadline itself, with its stack.
+const HOST_CALL_GRACE: Duration = Duration::from_millis(100);
+/// The longest delay a guest may ask for.
+const MAX_THROTTLE: Duration = Duration::from_secs(3600);
+
+/// What an instance is started with.
+#[derive(Clone, Debug)]
+pub struct OpenSpec {
+    /// Whose instance it is.
+    pub identity: Arc<Identity>,
+    /// What the guest is told.
+    pub open: Open,
+    /// Its budget.
+    pub limits: Limits,
+    /// Its grants.
+    pub grants: Grants,
+}
+
+/// A running plugin.
+pub struct Instance {
+    store: Store<HostState>,
+    memory: Memory,
+    exports: Exports,
+    identity: Arc<Identity>,
+    limits: Limits,
+    /// The guest's input buffer, and how much it holds.
+    input: (u32, usize),
+}
+
+impl Instance {
+    /// Starts an instance and opens it. Where that fails, the ledger comes back with the error.
+    pub async fn open(compiled: &Compiled, spec: &OpenSpec, ledger: Ledger) -> Result<Self, (CallError, Ledger)> {
+        let start_error = |message: String| CallError {
+            identity: Arc::clone(&spec.identity),
+            call: "start",
+            kind: CallErrorKind::Start(message),
+            trace: None,
+        };
+        let log = wasi::log(&spec.identity);
+        let wasi = match wasi::context(&spec.grants, &log) {
+            Ok(wasi) => wasi,
+            Err(message) => return Err((start_error(message), ledger)),
+        };
+        let state = HostState {
+            wasi,
+            config: spec.open.config.clone(),
+            ledger,
+            memory: MemoryLimit { max: spec.limits.memory_max_bytes, refused: None, peak: 0 },
+            log,
+            metrics: std::collections::BTreeMap::new(),
+            last_error: None,
+            deadline: Instant::now() + spec.limits.call_timeout,
+        };
+        let mut store = Store::new(&compiled.engine.inner, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            if Instant::now() >= store.data().deadline {
+                return Ok(UpdateDeadline::Interrupt);
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        let mut instance = match Self::start(compiled, store, spec).await {
+            Ok(instance) => instance,
+            Err((message, store)) => return Err((start_error(message), store.into_data().ledger)),
+        };
+        match instance.initialize(&spec.open).await {
+            Ok(()) => Ok(instance),
+            Err(error) => Err((error, instance.into_ledger())),
+        }
+    }
+
+    async fn start(
+        compiled: &Compiled,
+        mut store: Store<HostState>,
+        spec: &OpenSpec,
+    ) -> Result<Self, (String, Store<HostState>)> {
+        // Instantiating runs no guest code: a start function is refused when the module is validated.
+        if let Err(error) = store.set_fuel(spec.limits.fuel_per_call) {
+            return Err((format!("{error:#}"), store));
+        }
+        let instance = match compiled.pre.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => return Err((format!("{error:#}"), store)),
+        };
+        let Some(memory) = instance.get_memory(&mut store, names::MEMORY) else {
+            return Err((format!("it exports no memory named {:?}", names::MEMORY), store));
+        };
+        match Exports::find(&instance, &mut store) {
+            Ok(exports) => Ok(Self {
+                store,
+                memory,
+                exports,
+                identity: Arc::clone(&spec.identity),
+                limits: spec.limits.clone(),
+                input: (0, 0),
+            }),
+            Err(message) => Err((message, store)),
+        }
+    }
+
+    async fn initialize(&mut self, open: &Open) -> Result<(), CallError> {
+        if let Some(initialize) = self.exports.initialize.clone() {
+            self.begin(StatePlace::Task)?;
+            self.run("_initialize", &initialize, ()).await?;
+        }
+        let message = serde_json::to_vec(open).map_err(|e| self.error("open", CallErrorKind::Start(e.to_string())))?;
+        let function = self.exports.open.clone();
+        let args = self.pass("open", &message).await?;
+        self.call("open", &function, args, StatePlace::Task).await?;
+        self.data().ledger.merge_call();
+        Ok(())
+    }
+
+    /// Asks a source for records.
+    pub async fn poll(&mut self, records: usize, bytes: usize, timeout: Duration) -> Result<PollReply, CallError> {
+        let function = self.export("poll", self.exports.poll.clone())?;
+        let args = (clamp(records), clamp(bytes), clamp(usize::try_from(timeout.as_millis()).unwrap_or(usize::MAX)));
+        let output = self.call("poll", &function, args, StatePlace::Task).await?;
+        let reply = match output {
+            None => PollReply { output: None, end_of_data: false },
+            Some(bytes) => {
+                let batch = self.batch("poll", bytes)?;
+                let end_of_data = batch.frame().end_of_data();
+                PollReply { output: Some(batch).filter(|b| !b.is_empty()), end_of_data }
+            }
+        };
+        self.data().ledger.merge_call();
+        Ok(reply)
+    }
+
+    /// Passes records of one partition to a sink.
+    pub async fn write(&mut self, input: &Batch) -> Result<Outcomes, CallError> {
+        let function = self.export("write", self.exports.write.clone())?;
+        let args = self.pass("write", input.bytes()).await?;
+        let output = self.call("write", &function, args, StatePlace::Task).await?;
+        let outcomes = match output {
+            None => Outcomes::AllOk,
+            Some(bytes) => {
+                let frame = Frame::parse(&bytes).map_err(|e| self.violation("write", e.into()))?;
+                if !frame.is_empty() {
+                    return Err(self.violation("write", CallErrorKind::Contract("a sink returned records".to_owned())));
+                }
+                reply::outcomes(&frame, input.len())
+                    .map_err(|message| self.violation("write", CallErrorKind::Contract(message)))?
+            }
+        };
+        self.data().ledger.merge_call();
+        Ok(outcomes)
+    }
+
+    /// Passes records of one partition to a transform, which sees the state of `place`.
+    pub async fn transform(&mut self, input: &Batch, place: StatePlace) -> Result<TransformReply, CallError> {
+        let function = self.export("transform", self.exports.transform.clone())?;
+        let args = self.pass("transform", input.bytes()).await?;
+        let output = self.call("transform", &function, args, place).await?;
+        let reply = match output {
+            None => TransformReply { output: None, outcomes: Outcomes::AllOk },
+            Some(bytes) => {
+                let batch = self.batch("transform", bytes)?;
+                let frame = batch.frame();
+                let outcomes = reply::outcomes(&frame, input.len())
+                    .and_then(|o| reply::check_output(&frame, &o, input.len()).map(|()| o))
+                    .map_err(|message| self.violation("transform", CallErrorKind::Contract(message)))?;
+                TransformReply { output: Some(batch).filter(|b| !b.is_empty()), outcomes }
+            }
+        };
+        self.data().ledger.merge_call();
+        Ok(reply)
+    }
+
+    /// Asks a sink to make durable what it was given.
+    pub async fn flush(&mut self) -> Result<(), CallError> {
+        let function = self.export("flush", self.exports.flush.clone())?;
+        self.call("flush", &function, (), StatePlace::Task).await?;
+        self.data().ledger.merge_call();
+        Ok(())
+    }
+
+    /// Tells a source that all batches up to this one are durable.
+    pub async fn committed(&mut self, batch: u64) -> Result<(), CallError> {
+        let Some(function) = self.exports.committed.clone() else { return Ok(()) };
+        self.call("committed", &function, batch, StatePlace::Task).await?;
+        self.data().ledger.merge_call();
+        Ok(())
+    }
+
+    /// Asks whether the other system can be reached.
+    pub async fn check(&mut self) -> Result<(), CallError> {
+        let Some(function) = self.exports.check.clone() else { return Ok(()) };
+        self.call("check", &function, (), StatePlace::Task).await?;
+        Ok(())
+    }
+
+    /// Asks a source how its work splits; `None`: it does not.
+    pub async fn task_configs(&mut self, max: u32) -> Result<Option<Vec<serde_json::Value>>, CallError> {
+        let Some(function) = self.exports.task_configs.clone() else { return Ok(None) };
+        let output = self.call("task_configs", &function, max, StatePlace::Task).await?;
+        output.map(|bytes| self.json("task_configs", &bytes)).transpose()
+    }
+
+    /// Tells a sink its partitions; it answers where to start.
+    pub async fn assigned(&mut self, partitions: Vec<AssignedPartition>) -> Result<Vec<AssignedPartition>, CallError> {
+        let Some(function) = self.exports.assigned.clone() else { return Ok(Vec::new()) };
+        let output = self.tell("assigned", &function, partitions).await?;
+        let answer: Option<Partitions> = output.map(|bytes| self.json("assigned", &bytes)).transpose()?;
+        Ok(answer.unwrap_or_default().partitions)
+    }
+
+    /// Tells a sink which partitions it lost.
+    pub async fn revoked(&mut self, partitions: Vec<AssignedPartition>) -> Result<(), CallError> {
+        let Some(function) = self.exports.revoked.clone() else { return Ok(()) };
+        self.tell("revoked", &function, partitions).await?;
+        Ok(())
+    }
+
+    /// The last call.
+    pub async fn close(&mut self, reason: CloseReason) -> Result<(), CallError> {
+        let function = self.exports.close.clone();
+        self.call("close", &function, reason as i32, StatePlace::Task).await?;
+        Ok(())
+    }
+
+    /// What earlier calls put.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.store.data_mut().ledger
+    }
+
+    /// Throws the instance away and keeps what its calls that succeeded put.
+    pub fn into_ledger(self) -> Ledger {
+        let mut ledger = self.store.into_data().ledger;
+        ledger.drop_call();
+        ledger
+    }
+
+    /// The plugin's own metrics, by name.
+    #[must_use]
+    pub fn metrics(&self) -> &std::collections::BTreeMap<String, f64> {
+        &self.store.data().metrics
+    }
+
+    /// The most linear memory it has had, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> usize {
+        self.store.data().memory.peak
+    }
+
+    async fn tell(
+        &mut self,
+        call: &'static str,
+        function: &TypedFunc<(u32, u32), i64>,
+        partitions: Vec<AssignedPartition>,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        let message = serde_json::to_vec(&Partitions { partitions })
+            .map_err(|e| self.error(call, CallErrorKind::Contract(e.to_string())))?;
+        let args = self.pass(call, &message).await?;
+        let output = self.call(call, function, args, StatePlace::Task).await?;
+        self.data().ledger.merge_call();
+        Ok(output)
+    }
+
+    /// Copies bytes into the guest's input buffer, asking for a larger one first where it is too small.
+    async fn pass(&mut self, call: &'static str, bytes: &[u8]) -> Result<(u32, u32), CallError> {
+        let len = clamp(bytes.len());
+        let (mut ptr, capacity) = self.input;
+        if bytes.len() > capacity {
+            self.begin(StatePlace::Task)?;
+            let function = self.exports.reserve.clone();
+            ptr = self.run("reserve", &function, len).await?;
+            if ptr == 0 {
+                let kind = CallErrorKind::OutOfMemory { wanted: bytes.len(), limit: self.limits.memory_max_bytes };
+                return Err(self.error("reserve", kind));
+            }
+            if !(ptr as usize).is_multiple_of(names::ALIGN) {
+                let message = format!("sandbar_reserve returned {ptr:#x}, which is not a multiple of 8");
+                return Err(self.error("reserve", CallErrorKind::Contract(message)));
+            }
+            self.input = (ptr, bytes.len());
+        }
+        let end = (ptr as usize).checked_add(bytes.len());
+        let place = end.and_then(|end| self.memory.data_mut(&mut self.store).get_mut(ptr as usize..end));
+        match place {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Ok((ptr, len))
+            }
+            None => {
+                let message = format!("the input buffer at {ptr:#x} with {len} bytes does not lie in memory");
+                Err(self.error(call, CallErrorKind::Contract(message)))
+            }
+        }
+    }
+
+    /// Makes a call and copies its output out, if it leaves any.
+    async fn call<P: WasmParams + Sync>(
+        &mut self,
+        call: &'static str,
+        function: &TypedFunc<P, i64>,
+        args: P,
+        place: StatePlace,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        self.begin(place)?;
+        let raw = self.run(call, function, args).await?;
+        match Returned::unpack(raw) {
+            Returned::Done => Ok(None),
+            Returned::Frame { ptr, len } => self.copy_out(call, ptr, len).map(Some),
+            Returned::Error(class) => {
+                let kind = self.guest_error(class);
+                Err(self.violation(call, kind))
+            }
+            Returned::Unknown(raw) => {
+                let message = format!("sandbar_{call} returned {raw}, which is no error class");
+                Err(self.violation(call, CallErrorKind::Contract(message)))
+            }
+        }
+    }
+
+    fn begin(&mut self, place: StatePlace) -> Result<(), CallError> {
+        let deadline = Instant::now() + self.limits.call_timeout;
+        let state = self.store.data_mut();
+        state.ledger.begin_call(place);
+        state.last_error = None;
+        state.deadline = deadline;
+        self.store.set_epoch_deadline(1);
+        self.store
+            .set_fuel(self.limits.fuel_per_call)
+            .map_err(|e| self.error("start", CallErrorKind::Start(format!("{e:#}"))))
+    }
+
+    /// Runs an export within its budget.
+    async fn run<P: WasmParams + Sync, R: wasmtime::WasmResults + Sync>(
+        &mut self,
+        call: &'static str,
+        function: &TypedFunc<P, R>,
+        args: P,
+    ) -> Result<R, CallError> {
+        let limit = self.limits.call_timeout + HOST_CALL_GRACE;
+        let ran = tokio::time::timeout(limit, function.call_async(&mut self.store, args)).await;
+        match ran {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                let (kind, trace) = self.trap(&error);
+                self.data().ledger.drop_call();
+                Err(CallError { identity: Arc::clone(&self.identity), call, kind, trace })
+            }
+            Err(_) => Err(self.violation(call, CallErrorKind::TimedOut(self.limits.call_timeout))),
+        }
+    }
+
+    /// What a trap means.
+    fn trap(&mut self, error: &wasmtime::Error) -> (CallErrorKind, Option<String>) {
+        let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            return (CallErrorKind::Exit(exit.0), trace);
+        }
+        let state = self.store.data();
+        let kind = match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => CallErrorKind::OutOfFuel(self.limits.fuel_per_call),
+            Some(Trap::Interrupt) => CallErrorKind::TimedOut(self.limits.call_timeout),
+            _ => match (state.memory.refused, &state.last_error) {
+                (Some(wanted), _) => CallErrorKind::OutOfMemory { wanted, limit: state.memory.max },
+                (None, Some((_, message))) => CallErrorKind::Trap(message.clone()),
+                (None, None) => CallErrorKind::Trap(error.root_cause().to_string()),
+            },
+        };
+        (kind, trace)
+    }
+
+    /// What an error class means, with the message the guest left.
+    fn guest_error(&mut self, class: ErrorClass) -> CallErrorKind {
+        let said = self.store.data_mut().last_error.take();
+        let message = said.map_or_else(|| "without a message".to_owned(), |(_, message)| message);
+        match class {
+            ErrorClass::Retryable => CallErrorKind::Retryable(message),
+            ErrorClass::Fatal => CallErrorKind::Fatal(message),
+            ErrorClass::Contract => CallErrorKind::Contract(message),
+            ErrorClass::Throttled => {
+                let (delay, message) = message.split_once('\n').unwrap_or(("", &message));
+                let delay = delay.parse().map_or(Duration::from_secs(1), Duration::from_millis);
+                CallErrorKind::Throttled { delay: delay.min(MAX_THROTTLE), message: message.to_owned() }
+            }
+        }
+    }
+
+    fn copy_out(&mut self, call: &'static str, ptr: u32, len: u32) -> Result<Vec<u8>, CallError> {
+        let (at, len) = (ptr as usize, len as usize);
+        if len > names::MAX_FRAME_BYTES {
+            let message = format!("an output of {len} bytes is longer than the limit of {}", names::MAX_FRAME_BYTES);
+            return Err(self.violation(call, CallErrorKind::Contract(message)));
+        }
+        let memory = self.memory.data(&self.store);
+        match at.checked_add(len).and_then(|end| memory.get(at..end)) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => {
+                let size = memory.len();
+                let message = format!("an output at {at:#x} with {len} bytes does not lie in memory of {size} bytes");
+                Err(self.violation(call, CallErrorKind::Contract(message)))
+            }
+        }
+    }
+
+    fn batch(&mut self, call: &'static str, bytes: Vec<u8>) -> Result<Batch, CallError> {
+        Batch::new(bytes).map_err(|error| self.violation(call, error.into()))
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&mut self, call: &'static str, bytes: &[u8]) -> Result<T, CallError> {
+        serde_json::from_slice(bytes)
+            .map_err(|e| self.violation(call, CallErrorKind::Contract(format!("the answer is not valid: {e}"))))
+    }
+
+    fn export<T>(&self, call: &'static str, function: Option<T>) -> Result<T, CallError> {
+        function.ok_or_else(|| self.error(call, CallErrorKind::Start(format!("it does not export sandbar_{call}"))))
+    }
+
+    /// An error of a call that leaves nothing.
+    fn violation(&mut self, call: &'static str, kind: CallErrorKind) -> CallError {
+        self.data().ledger.drop_call();
+        self.error(call, kind)
+    }
+
+    fn error(&self, call: &'static str, kind: CallErrorKind) -> CallError {
+        CallError { identity: Arc::clone(&self.identity), call, kind, trace: None }
+    }
+
+    fn data(&mut self) -> &mut HostState {
+        self.store.data_mut()
+    }
+}
+
+fn clamp(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX).min(i32::MAX.cast_unsigned())
+}

@@ -1,0 +1,52 @@
+//! Runs one plugin instance apart from everything else: the only module that names wasmtime.
+//!
+//! One [`Instance`] is one store: its memory, its budget of fuel and time, its grants. Nothing outside knows that a plugin
+//! is a core WebAssembly module. An instance that trapped, ran out of a budget or broke the ABI is never called again;
+//! what its earlier calls put is in the [`Ledger`], which outlives it.
+
+mod compile;
+mod engine;
+mod error;
+mod exports;
+mod host_state;
+mod imports;
+mod instance;
+mod ledger;
+mod memory;
+mod reply;
+mod stdio;
+mod wasi;
+
+pub use compile::{CompileError, Compiled, Origin};
+pub use engine::{Engine, EngineError};
+pub use error::{CallError, CallErrorKind, Identity};
+pub use instance::{Instance, OpenSpec};
+pub use ledger::{Ledger, Staged};
+pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
+pub use wasi::Grants;
+
+use std::time::Duration;
+
+/// The budget of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel per call; about one unit an instruction.
+    pub fuel_per_call: u64,
+    /// Wall-clock time per call, host calls included.
+    pub call_timeout: Duration,
+    /// Linear memory, in bytes.
+    pub memory_max_bytes: usize,
+    /// Bytes of keys and values of state the ledger may hold.
+    pub state_max_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel_per_call: 10_000_000_000,
+            call_timeout: Duration::from_secs(10),
+            memory_max_bytes: 256 << 20,
+            state_max_bytes: 64 << 20,
+        }
+    }
+}

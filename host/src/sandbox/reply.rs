@@ -1,0 +1,178 @@
+//! Checks what a guest says of its input records: every one accounted for, once, and in an order offsets can follow.
+
+use sandbar_abi::{Disposition, Frame};
+
+use crate::batch::Batch;
+
+/// What a poll returned.
+#[derive(Debug)]
+pub struct PollReply {
+    /// The records, if there are any.
+    pub output: Option<Batch>,
+    /// Whether the source has come to its end.
+    pub end_of_data: bool,
+}
+
+/// What a transform returned.
+#[derive(Debug)]
+pub struct TransformReply {
+    /// The records, if there are any; each names its input.
+    pub output: Option<Batch>,
+    /// What became of the inputs.
+    pub outcomes: Outcomes,
+}
+
+/// What became of each input record, by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcomes {
+    /// All are resolved.
+    AllOk,
+    /// One for each input, in order.
+    Each(Vec<Outcome>),
+}
+
+/// What became of one input record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What.
+    pub disposition: Disposition,
+    /// Why, where the guest says so.
+    pub message: Option<String>,
+}
+
+impl Outcomes {
+    /// The outcome of an input.
+    #[must_use]
+    pub fn disposition(&self, input: usize) -> Disposition {
+        match self {
+            Self::AllOk => Disposition::Ok,
+            Self::Each(each) => each.get(input).map_or(Disposition::Ok, |o| o.disposition),
+        }
+    }
+
+    /// How many inputs from the start are resolved; the rest is to be tried again.
+    #[must_use]
+    pub fn resolved(&self, inputs: usize) -> usize {
+        match self {
+            Self::AllOk => inputs,
+            Self::Each(each) => each.iter().take_while(|o| o.disposition.is_resolved()).count(),
+        }
+    }
+}
+
+/// Reads the outcomes of a call with that many inputs. The inputs are of one partition, so what is to be tried again must
+/// be their end.
+pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, String> {
+    let results = frame.results();
+    if frame.all_ok() {
+        return match results.len() {
+            0 => Ok(Outcomes::AllOk),
+            n => Err(format!("the flag says that all is well, and {n} results follow")),
+        };
+    }
+    let mut each: Vec<Option<Outcome>> = vec![None; inputs];
+    for result in results {
+        let index = result.input as usize;
+        match each.get_mut(index) {
+            None => return Err(format!("a result names input {index}, the call has {inputs}")),
+            Some(Some(_)) => return Err(format!("input {index} has more than one result")),
+            Some(slot) => {
+                *slot = Some(Outcome { disposition: result.disposition, message: result.message.map(str::to_owned) });
+            }
+        }
+    }
+    let mut outcomes = Vec::with_capacity(inputs);
+    let mut again = None;
+    for (index, outcome) in each.into_iter().enumerate() {
+        let Some(outcome) = outcome else { return Err(format!("input {index} has no result")) };
+        match (outcome.disposition.is_resolved(), again) {
+            (false, None) => again = Some(index),
+            (true, Some(first)) => {
+                return Err(format!("input {first} is to be tried again, but input {index} after it is resolved"));
+            }
+            _ => {}
+        }
+        outcomes.push(outcome);
+    }
+    Ok(Outcomes::Each(outcomes))
+}
+
+/// Checks that each record a transform returned names an input that went well.
+pub(super) fn check_output(frame: &Frame<'_>, outcomes: &Outcomes, inputs: usize) -> Result<(), String> {
+    for (index, record) in frame.records().enumerate() {
+        match record.input {
+            None => return Err(format!("output {index} does not name its input")),
+            Some(input) if input as usize >= inputs => {
+                return Err(format!("output {index} names input {input}, the call has {inputs}"));
+            }
+            Some(input) if outcomes.disposition(input as usize) != Disposition::Ok => {
+                return Err(format!("output {index} comes of input {input}, which did not go well"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use Disposition::{Failed, Filtered, NotAttempted, Ok as Good, Retry};
+    use sandbar_abi::FrameBuilder;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(results: &[(u32, Disposition)], inputs: usize, expected: Result<usize, &str>) {
+        let mut frame = FrameBuilder::new();
+        for (input, disposition) in results {
+            frame.result(*input, *disposition, None);
+        }
+        let bytes = frame.finish().unwrap();
+        let found = outcomes(&Frame::parse(&bytes).unwrap(), inputs).map(|o| o.resolved(inputs));
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+            (found, expected) => panic!("{found:?} is not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn every_input_is_accounted_for_once() {
+        check(&[(0, Good), (1, Filtered), (2, Failed)], 3, Ok(3));
+        check(&[(2, Good), (0, Good), (1, Good)], 3, Ok(3));
+        check(&[(0, Good)], 2, Err("input 1 has no result"));
+        check(&[(0, Good), (0, Good)], 1, Err("more than one"));
+        check(&[(7, Good)], 1, Err("names input 7"));
+        check(&[], 1, Err("input 0 has no result"));
+    }
+
+    #[test]
+    fn what_is_to_be_tried_again_is_the_end() {
+        check(&[(0, Good), (1, Retry), (2, NotAttempted)], 3, Ok(1));
+        check(&[(0, Retry), (1, Retry)], 2, Ok(0));
+        check(&[(0, Retry), (1, Good)], 2, Err("input 1 after it is resolved"));
+    }
+
+    #[test]
+    fn the_flag_excludes_a_list() {
+        let mut frame = FrameBuilder::new();
+        frame.set_all_ok();
+        let bytes = frame.finish().unwrap();
+        assert_eq!(outcomes(&Frame::parse(&bytes).unwrap(), 5), Ok(Outcomes::AllOk));
+        frame.result(0, Good, None);
+        let bytes = frame.finish().unwrap();
+        assert!(outcomes(&Frame::parse(&bytes).unwrap(), 5).is_err());
+    }
+
+    #[test]
+    fn outputs_name_inputs_that_went_well() {
+        let mut frame = FrameBuilder::new();
+        frame.record(None, None).input(1);
+        let bytes = frame.finish().unwrap();
+        let frame = Frame::parse(&bytes).unwrap();
+        assert!(check_output(&frame, &Outcomes::AllOk, 2).is_ok());
+        assert!(check_output(&frame, &Outcomes::AllOk, 1).is_err());
+        let failed = Outcome { disposition: Failed, message: None };
+        assert!(check_output(&frame, &Outcomes::Each(vec![failed.clone(), failed]), 2).is_err());
+    }
+}

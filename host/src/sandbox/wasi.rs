@@ -1,0 +1,51 @@
+//! What an instance gets of the world: nothing, but for what was granted.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use super::host_state::GuestLog;
+use super::stdio::GuestOutput;
+
+/// What the operator grants of what the manifest asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Directories to read, visible to the guest under the same absolute path.
+    pub read: Vec<PathBuf>,
+    /// Directories to read and write.
+    pub write: Vec<PathBuf>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+}
+
+/// Bytes of randomness a guest may ask for at once.
+const MAX_RANDOM: u64 = 64 << 10;
+
+/// Opens what is granted.
+pub(super) fn context(grants: &Grants, log: &GuestLog) -> Result<WasiP1Ctx, String> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(GuestOutput::new(log.clone(), 3));
+    wasi.stderr(GuestOutput::new(log.clone(), 2));
+    wasi.max_random_size(MAX_RANDOM);
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    for (directories, perms, key) in
+        [(&grants.read, FsPerms::ReadOnly, "sandbox.fs.read"), (&grants.write, FsPerms::ReadWrite, "sandbox.fs.write")]
+    {
+        for directory in directories {
+            let shown = directory.display();
+            let name = directory.to_str().ok_or_else(|| format!("{key}: {shown} is not UTF-8"))?;
+            wasi.preopened_dir(directory, name, perms).map_err(|e| format!("{key}: {shown}: {e:#}"))?;
+        }
+    }
+    for (name, value) in &grants.env {
+        wasi.env(name, value);
+    }
+    Ok(wasi.build_p1())
+}
+
+/// The log of an instance that begins now.
+pub(super) fn log(identity: &std::sync::Arc<super::Identity>) -> GuestLog {
+    GuestLog::new(std::sync::Arc::clone(identity), Instant::now())
+}
