@@ -9,3 +9,4 @@ pub mod config;
 pub mod discovery;
 mod hash;
 pub mod sandbox;
+pub mod task;

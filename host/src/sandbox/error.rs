@@ -95,6 +95,15 @@ impl CallErrorKind {
         matches!(self, Self::Retryable(_) | Self::Throttled { .. })
     }
 
+    /// How long the guest asks to be left alone.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        match self {
+            Self::Throttled { delay, .. } => *delay,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether a record of the call may be what caused it: trying fewer records at a time finds out.
     #[must_use]
     pub fn may_be_poison(&self) -> bool {

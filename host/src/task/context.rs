@@ -1,0 +1,310 @@
+//! What the three pumps share: the session, what waits to be committed, and how failures of records are dealt with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandbar_abi::status::CloseReason;
+use sandbar_abi::{Frame, FrameBuilder};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::backoff::Backoff;
+use super::dead_letter::{self, Failure};
+use super::plan::Plan;
+use super::progress::Progress;
+use super::stage::Stage;
+use super::{TaskEnd, TaskError};
+use crate::batch::Batch;
+use crate::broker::{
+    Broker, BrokerErrorKind, Commit, Output, Session, SessionSpec, TopicPartition, TopicPartitionOffset,
+};
+
+/// How long a commit that the broker cannot take now is tried again before the task gives up.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long records are held inside an open transaction to be tried again. Well below the broker's
+/// `transaction.timeout.ms`; a longer wait is made by starting again at the last commit.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+/// The first pause before something is tried again.
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+
+/// See the module.
+pub(super) struct Context {
+    pub(super) plan: Arc<Plan>,
+    pub(super) session: Box<dyn Session>,
+    pub(super) progress: Arc<Progress>,
+    /// Whether to commit after every batch, because the task failed on one before.
+    pub(super) careful: bool,
+    stop: watch::Receiver<Option<CloseReason>>,
+    pending: Pending,
+}
+
+/// What the open transaction holds, besides the records the session has been handed.
+#[derive(Default)]
+struct Pending {
+    commit: Commit,
+    consumed: BTreeMap<TopicPartition, i64>,
+    records: usize,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Context {
+    /// Opens the session, and creates the dead letter queue where one is asked for.
+    pub(super) async fn open(
+        plan: Arc<Plan>,
+        broker: &Arc<dyn Broker>,
+        stop: watch::Receiver<Option<CloseReason>>,
+        progress: Arc<Progress>,
+        careful: bool,
+    ) -> Result<Self, TaskError> {
+        if let Some(queue) = &plan.errors.dead_letters {
+            broker.create_topic(&queue.topic, &queue.settings).await?;
+        }
+        let spec = SessionSpec {
+            worker_group: plan.worker_group.clone(),
+            connector: plan.connector.clone(),
+            task: plan.task,
+            input: plan.input.clone(),
+            topic_settings: plan.topic_settings.clone(),
+            consumer_overrides: plan.consumer_overrides.clone(),
+            producer_overrides: plan.producer_overrides.clone(),
+        };
+        let session = broker.session(spec).await?;
+        Ok(Self { plan, session, progress, careful, stop, pending: Pending::default() })
+    }
+
+    /// Whether the task was told to end, and why.
+    pub(super) fn stopping(&self) -> Option<CloseReason> {
+        *self.stop.borrow()
+    }
+
+    /// Waits, but no longer than until the task is told to end.
+    pub(super) async fn pause(&mut self, pause: Duration) {
+        if self.stopping().is_none() {
+            // The sender lives as long as the supervisor; without one the pause is just a pause.
+            let _ = tokio::time::timeout(pause, self.stop.changed()).await;
+        }
+    }
+
+    /// Takes note of records dealt with: what their calls put in the ledgers will be in the next commit.
+    pub(super) fn absorb<'s>(&mut self, stages: impl Iterator<Item = &'s mut Stage>) {
+        for stage in stages {
+            if let Some(ledger) = stage.ledger()
+                && ledger.has_staged()
+            {
+                let (offsets, state) = ledger.take_staged();
+                self.pending.commit.source_offsets.extend(offsets);
+                self.pending.commit.state.extend(state);
+                self.pending.since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// Takes note that everything before an offset is dealt with.
+    pub(super) fn consumed(&mut self, partition: &TopicPartition, next_offset: i64, records: usize) {
+        self.pending.consumed.insert(partition.clone(), next_offset);
+        self.pending.records += records;
+        self.pending.since.get_or_insert_with(Instant::now);
+        self.progress.add_in(records);
+    }
+
+    /// Takes note of records a source returned.
+    pub(super) fn polled(&self, records: usize) {
+        self.progress.add_in(records);
+    }
+
+    /// Hands records to the open transaction. Those the broker will never take are failures.
+    pub(super) async fn stage(&mut self, mut batch: Batch, input: &Batch) -> Result<(), TaskError> {
+        let Some(topic) = self.plan.output_topic.clone() else { return Ok(()) };
+        loop {
+            let output = Output { topic: Arc::clone(&topic), batch: batch.clone() };
+            match self.session.stage(output).await {
+                Ok(()) => break,
+                Err(error) => {
+                    let BrokerErrorKind::Rejected { record } = error.kind else { return Err(error.into()) };
+                    let root = batch.frame().record(record).and_then(|r| r.input);
+                    let failure = Failure {
+                        input: root.map_or(record, |root| root as usize),
+                        stage: "KAFKA_PRODUCE",
+                        plugin: self.plan.plugin.plugin.clone(),
+                        class: "sandbar.RecordRejected",
+                        message: error.to_string(),
+                    };
+                    self.fail(input, vec![failure]).await?;
+                    // All that comes of one record is delivered, or nothing.
+                    let roots: Vec<_> = batch.frame().records().map(|r| r.input).collect();
+                    batch = batch.filter(|i| i != record && (root.is_none() || roots.get(i) != Some(&root)))?;
+                }
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+        }
+        self.progress.add_out(batch.len());
+        self.pending.records += batch.len();
+        self.pending.bytes += batch.bytes().len();
+        self.pending.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// Deals with records that failed: to the dead letter queue, or dropped, or the end of the task.
+    pub(super) async fn fail(&mut self, input: &Batch, failures: Vec<Failure>) -> Result<(), TaskError> {
+        let Some(first) = failures.first() else { return Ok(()) };
+        let frame = input.frame();
+        if self.plan.errors.log {
+            for failure in &failures {
+                let place = self.plan.errors.log_messages.then(|| place(&frame, failure.input));
+                warn!(connector = %self.plan.connector, task = self.plan.task, stage = failure.stage, record = place, error = %failure.message, "record failed");
+            }
+        }
+        if !self.plan.errors.tolerate {
+            let more = if failures.len() > 1 { format!(" (and {} more)", failures.len() - 1) } else { String::new() };
+            return Err(TaskError::Record(format!(
+                "record {}: {}{more}; errors.tolerance is none",
+                place(&frame, first.input),
+                first.message
+            )));
+        }
+        let Some(queue) = self.plan.errors.dead_letters.clone() else {
+            failures.iter().for_each(|_| self.progress.add_dropped());
+            return Ok(());
+        };
+        let mut letters = FrameBuilder::new();
+        for failure in &failures {
+            if let Some(record) = frame.record(failure.input) {
+                let headers = queue.context_headers.then(|| dead_letter::headers(&self.plan, &record, failure));
+                dead_letter::write(&mut letters, &record, headers.unwrap_or_default());
+            }
+        }
+        let output = Output { topic: Arc::clone(&queue.topic), batch: Batch::build(&letters)? };
+        self.session.stage(output).await?;
+        failures.iter().for_each(|_| self.progress.add_dead_letter());
+        self.pending.records += failures.len();
+        self.pending.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// Whether there is anything to commit.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.pending.since.is_some()
+    }
+
+    /// How long until the transaction is to be committed; zero where it is due.
+    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
+        let since = self.pending.since?;
+        let pace = &self.plan.pace;
+        if self.pending.records >= pace.commit_records || self.pending.bytes >= pace.commit_bytes {
+            return Some(Duration::ZERO);
+        }
+        Some((since + pace.commit_interval).saturating_duration_since(now))
+    }
+
+    /// Commits everything dealt with so far.
+    pub(super) async fn commit(&mut self) -> Result<(), TaskError> {
+        if !self.is_dirty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let mut commit = pending.commit;
+        commit.consumed = pending
+            .consumed
+            .into_iter()
+            .map(|(partition, offset)| TopicPartitionOffset { partition, offset })
+            .collect();
+        let started = Instant::now();
+        let mut backoff = Backoff::new(FIRST_DELAY, Duration::from_secs(2));
+        loop {
+            match self.session.commit(commit.clone()).await {
+                Ok(()) => break,
+                Err(error) if error.kind == BrokerErrorKind::Retriable && started.elapsed() < COMMIT_PATIENCE => {
+                    warn!(connector = %self.plan.connector, task = self.plan.task, %error, "commit did not go through, it is tried again");
+                    self.progress.set_waiting(Some(error.to_string()));
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if backoff.tries() > 0 {
+            self.progress.set_waiting(None);
+        }
+        self.progress.add_commit();
+        debug!(connector = %self.plan.connector, task = self.plan.task, records = pending.records, took = ?started.elapsed(), "committed");
+        Ok(())
+    }
+
+    /// Ends the session as the task ended. What is not committed is undone.
+    pub(super) async fn close(self, end: &TaskEnd) {
+        let mut session = self.session;
+        if !matches!(end, TaskEnd::Stopped | TaskEnd::Completed | TaskEnd::Fenced(_))
+            && let Err(error) = session.abort().await
+        {
+            debug!(%error, "abort at the end of a task");
+        }
+        if let Err(error) = session.close().await {
+            warn!(connector = %self.plan.connector, task = self.plan.task, %error, "the session did not close cleanly");
+        }
+    }
+
+    /// Begins to try something again.
+    pub(super) fn hold(&self, in_transaction: bool) -> Hold {
+        Hold {
+            backoff: Backoff::new(FIRST_DELAY, self.plan.errors.retry_delay_max),
+            started: Instant::now(),
+            in_transaction,
+        }
+    }
+
+    /// Waits before the next try.
+    pub(super) async fn wait(&mut self, hold: &mut Hold, why: &str, at_least: Duration) -> Waited {
+        let spent = hold.started.elapsed();
+        if self.plan.errors.retry_timeout.is_some_and(|budget| spent >= budget) && hold.in_transaction {
+            return Waited::OutOfBudget;
+        }
+        if hold.in_transaction && spent + at_least >= HOLD_MAX {
+            return Waited::TooLong;
+        }
+        if self.stopping().is_some() {
+            return Waited::Stopping;
+        }
+        if hold.backoff.tries() == 0 {
+            warn!(connector = %self.plan.connector, task = self.plan.task, why, "waiting to try again");
+        }
+        self.progress.set_waiting(Some(why.to_owned()));
+        let delay = hold.backoff.next_delay().max(at_least);
+        self.pause(delay).await;
+        self.progress.set_waiting(None);
+        if self.stopping().is_some() { Waited::Stopping } else { Waited::TryAgain }
+    }
+}
+
+/// The tries of one thing.
+pub(super) struct Hold {
+    backoff: Backoff,
+    started: Instant,
+    /// Whether records wait inside an open transaction meanwhile, which bounds the wait.
+    in_transaction: bool,
+}
+
+/// What to do after a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// Try again.
+    TryAgain,
+    /// `errors.retry.timeout` is used up.
+    OutOfBudget,
+    /// The transaction cannot wait longer: start again at the last commit.
+    TooLong,
+    /// The task was told to end.
+    Stopping,
+}
+
+/// Where a record is, for people.
+fn place(frame: &Frame<'_>, index: usize) -> String {
+    let Some(record) = frame.record(index) else { return format!("#{index}") };
+    let topic = record.topic_partition.and_then(|tp| tp.topic).unwrap_or("(from the source)");
+    match (record.topic_partition.and_then(|tp| tp.partition), record.offset) {
+        (Some(partition), Some(offset)) => format!("{topic}-{partition}@{offset}"),
+        _ => format!("{topic} #{index} of its batch"),
+    }
+}

@@ -1,0 +1,300 @@
+//! The pump of a sink: topics to another system, at least once; exactly once where the sink keeps offsets beside its data.
+//!
+//! Consumed offsets are committed only after `write` and `flush`. What an instance was given and has not flushed is lost
+//! with it, so a sink that loses its instance begins again at the last commit. After such a failure the task runs
+//! carefully: it flushes and commits after every batch, so that the next failure concerns that batch alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sandbar_abi::Disposition;
+use sandbar_abi::manifest::Kind;
+use sandbar_abi::message::AssignedPartition;
+use sandbar_abi::status::CloseReason;
+
+use super::chain::Chain;
+use super::consume::{self, Delivery};
+use super::context::{Context, Hold, Waited};
+use super::dead_letter::Failure;
+use super::stage::Stage;
+use super::{TaskEnd, TaskError};
+use crate::batch::Batch;
+use crate::broker::{PartitionBatch, StatePlace, TopicPartition};
+use crate::sandbox::{CallError, Outcomes};
+
+/// Runs a sink task.
+pub(super) async fn run(context: &mut Context) -> Result<TaskEnd, TaskError> {
+    let plan = context.plan.clone();
+    let stages =
+        plan.transforms.iter().map(|stage| Stage::new(&plan, stage, Kind::Transform, &context.progress)).collect();
+    let mut sink = Stage::new(&plan, &plan.plugin, Kind::Sink, &context.progress);
+    sink.load_state(context, StatePlace::Task).await?;
+    sink.instance().await?;
+    let mut pump = SinkPump {
+        chain: Chain { stages },
+        sink,
+        positions: BTreeMap::new(),
+        unflushed: false,
+        idempotent: plan.plugin.idempotent_write,
+    };
+    pump.chain.open().await?;
+    let ended = consume::run(context, &mut pump).await;
+    let reason = context.stopping().unwrap_or(CloseReason::Stop);
+    pump.sink.close(reason).await;
+    pump.chain.close(reason).await;
+    ended
+}
+
+struct SinkPump {
+    chain: Chain,
+    sink: Stage,
+    /// The partitions, and the next offset to deliver of each, once it is known.
+    positions: BTreeMap<TopicPartition, Option<i64>>,
+    /// Whether the sink was given records since the last flush.
+    unflushed: bool,
+    idempotent: bool,
+}
+
+impl Delivery for SinkPump {
+    async fn deliver(&mut self, context: &mut Context, batch: &PartitionBatch) -> Result<(), TaskError> {
+        let input = &batch.batch;
+        let applied = if self.chain.stages.is_empty() {
+            None
+        } else {
+            let place = StatePlace::Partition(batch.partition.clone());
+            Some(self.chain.apply(context, input, &place).await?)
+        };
+        let first = input.frame().record(0).and_then(|r| r.offset);
+        self.positions.insert(batch.partition.clone(), first);
+        match applied {
+            None => self.write(context, batch, input.clone()).await?,
+            Some(applied) => {
+                context.fail(input, applied.failures).await?;
+                if let Some(output) = applied.output {
+                    self.write(context, batch, output).await?;
+                }
+            }
+        }
+        context.absorb(self.chain.stages.iter_mut().chain([&mut self.sink]));
+        context.consumed(&batch.partition, batch.next_offset, input.len());
+        self.positions.insert(batch.partition.clone(), Some(batch.next_offset));
+        Ok(())
+    }
+
+    async fn assigned(
+        &mut self,
+        context: &mut Context,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<i64>>, TaskError> {
+        consume::load_state(context, self.chain.stages.iter_mut(), partitions).await?;
+        let start = self.sink.instance().await?.assigned(message(partitions)).await?;
+        self.positions.extend(partitions.iter().map(|p| (p.clone(), None)));
+        Ok(partitions.iter().map(|p| answer(&start, p)).collect())
+    }
+
+    async fn released(&mut self, _: &mut Context, partitions: &[TopicPartition]) -> Result<(), TaskError> {
+        consume::forget_state(self.chain.stages.iter_mut(), partitions);
+        self.positions.retain(|p, _| !partitions.contains(p));
+        Ok(self.sink.instance().await?.revoked(message(partitions)).await?)
+    }
+
+    async fn commit(&mut self, context: &mut Context) -> Result<(), TaskError> {
+        if self.unflushed {
+            self.flush(context).await?;
+            context.absorb(std::iter::once(&mut self.sink));
+        }
+        context.commit().await
+    }
+}
+
+impl SinkPump {
+    /// Writes records until all of them are resolved.
+    async fn write(&mut self, context: &mut Context, source: &PartitionBatch, records: Batch) -> Result<(), TaskError> {
+        let mut hold = None;
+        // What is still to be written, the next part last: parts come of splitting around a record that breaks the sink.
+        let mut work = vec![records];
+        while let Some(part) = work.pop() {
+            match self.call(context, &part).await {
+                Ok(outcomes) => {
+                    let resolved = outcomes.resolved(part.len());
+                    context.fail(&source.batch, self.failures(source, &part, &outcomes)).await?;
+                    context.progress.add_out(written(&outcomes, resolved));
+                    if resolved < part.len() {
+                        self.advance(context, source, &part, resolved);
+                        work.push(part.subset(resolved..part.len())?);
+                        let hold = hold.get_or_insert_with(|| context.hold(false));
+                        self.wait(context, hold, "the sink asks for another try", Duration::ZERO).await?;
+                    } else {
+                        hold = None;
+                    }
+                }
+                Err(error) if error.kind.spares_instance() => {
+                    work.push(part);
+                    let hold = hold.get_or_insert_with(|| context.hold(false));
+                    self.wait(context, hold, &error.to_string(), error.kind.delay()).await?;
+                }
+                Err(error) if part.len() == 1 && self.may_isolate(context, &error) => {
+                    let failure = self.failure(source, &part, 0, error.kind.class_name(), error.to_string());
+                    context.fail(&source.batch, vec![failure]).await?;
+                }
+                Err(error) if self.may_isolate(context, &error) => {
+                    let middle = part.len() / 2;
+                    work.push(part.subset(middle..part.len())?);
+                    work.push(part.subset(0..middle)?);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if context.careful && self.unflushed {
+                self.flush(context).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One call, and one more on a fresh instance where nothing got lost with the first.
+    async fn call(&mut self, context: &Context, records: &Batch) -> Result<Outcomes, CallError> {
+        let mut fresh = false;
+        loop {
+            context.progress.add_call();
+            let called = match self.sink.instance().await {
+                Ok(instance) => instance.write(records).await,
+                Err(error) => Err(error),
+            };
+            match called {
+                Err(error) if !error.kind.spares_instance() => {
+                    self.sink.discard(&error);
+                    let again = error.kind.may_be_poison() && self.idempotent && !self.unflushed;
+                    if !again || !self.resume().await? || fresh {
+                        return Err(error);
+                    }
+                    fresh = true;
+                }
+                called => {
+                    // Even a call that failed may have left something in a buffer.
+                    self.unflushed = true;
+                    return called;
+                }
+            }
+        }
+    }
+
+    /// Opens a fresh instance in the middle of the work, and tells whether it stands where this pump stands.
+    async fn resume(&mut self) -> Result<bool, CallError> {
+        let partitions: Vec<_> = self.positions.keys().cloned().collect();
+        let start = self.sink.instance().await?.assigned(message(&partitions)).await?;
+        let agrees = self.positions.iter().all(|(partition, position)| match (answer(&start, partition), position) {
+            (Some(offset), Some(position)) => offset == *position,
+            _ => true,
+        });
+        // An instance that stands elsewhere needs the records from there: only a restart gets them.
+        self.unflushed |= !agrees;
+        Ok(agrees)
+    }
+
+    /// Whether the records of a call that failed may be written again, and those that break the sink set aside.
+    fn may_isolate(&self, context: &Context, error: &CallError) -> bool {
+        error.kind.may_be_poison() && self.idempotent && context.plan.errors.tolerate && !self.unflushed
+    }
+
+    async fn flush(&mut self, context: &mut Context) -> Result<(), TaskError> {
+        let mut hold = context.hold(false);
+        loop {
+            let flushed = match self.sink.instance().await {
+                Ok(instance) => instance.flush().await,
+                Err(error) => Err(error),
+            };
+            match flushed {
+                Ok(()) => {
+                    self.unflushed = false;
+                    return Ok(());
+                }
+                Err(error) if error.kind.spares_instance() => {
+                    let why = error.to_string();
+                    if context.wait(&mut hold, &why, error.kind.delay()).await == Waited::Stopping {
+                        return Err(TaskError::Interrupted);
+                    }
+                }
+                Err(error) => {
+                    self.sink.discard(&error);
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Waits before the next try, outside any transaction: what is complete is committed first.
+    async fn wait(
+        &mut self,
+        context: &mut Context,
+        hold: &mut Hold,
+        why: &str,
+        at_least: Duration,
+    ) -> Result<(), TaskError> {
+        if context.is_dirty() {
+            self.commit(context).await?;
+        }
+        match context.wait(hold, why, at_least).await {
+            Waited::Stopping => Err(TaskError::Interrupted),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes the part of a batch that is resolved. With transforms in between this waits for the whole batch: what they
+    /// put in their state is about all of it.
+    fn advance(&self, context: &mut Context, source: &PartitionBatch, part: &Batch, resolved: usize) {
+        let next = part.frame().record(resolved).and_then(|r| r.offset);
+        if let (true, Some(next)) = (self.chain.stages.is_empty(), next) {
+            context.consumed(&source.partition, next, 0);
+        }
+    }
+
+    fn failures(&self, source: &PartitionBatch, part: &Batch, outcomes: &Outcomes) -> Vec<Failure> {
+        let Outcomes::Each(each) = outcomes else { return Vec::new() };
+        let failed = each.iter().enumerate().filter(|(_, o)| o.disposition == Disposition::Failed);
+        failed
+            .map(|(index, outcome)| {
+                let message = outcome.message.clone().unwrap_or_else(|| "without a message".to_owned());
+                self.failure(source, part, index, "sandbar.RecordFailed", message)
+            })
+            .collect()
+    }
+
+    fn failure(
+        &self,
+        source: &PartitionBatch,
+        part: &Batch,
+        index: usize,
+        class: &'static str,
+        message: String,
+    ) -> Failure {
+        let record = part.frame().record(index);
+        let input = match record.and_then(|r| r.input) {
+            Some(root) => Some(root as usize),
+            None => source.batch.frame().records().position(|r| r.offset == record.and_then(|r| r.offset)),
+        };
+        Failure {
+            input: input.unwrap_or(index),
+            stage: "TASK_PUT",
+            plugin: self.sink.plugin().to_owned(),
+            class,
+            message,
+        }
+    }
+}
+
+fn message(partitions: &[TopicPartition]) -> Vec<AssignedPartition> {
+    let assigned =
+        |p: &TopicPartition| AssignedPartition { topic: p.topic.to_string(), partition: p.partition, offset: None };
+    partitions.iter().map(assigned).collect()
+}
+
+fn answer(start: &[AssignedPartition], partition: &TopicPartition) -> Option<i64> {
+    start.iter().find(|s| *s.topic == *partition.topic && s.partition == partition.partition)?.offset
+}
+
+fn written(outcomes: &Outcomes, resolved: usize) -> usize {
+    match outcomes {
+        Outcomes::AllOk => resolved,
+        Outcomes::Each(each) => each.iter().filter(|o| o.disposition == Disposition::Ok).count(),
+    }
+}
