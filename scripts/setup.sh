@@ -18,19 +18,32 @@ privilege() {
     if [[ -t 0 ]]; then echo sudo; else echo "sudo -n"; fi
 }
 
+# A fresh machine knows no packages yet. Once per run is enough.
+apt_updated=""
+apt_update() {
+    [[ -z $apt_updated ]] || return 0
+    apt_updated=yes
+    say "updating the list of Debian packages"
+    # shellcheck disable=SC2046 # no words, or the words of one command
+    $(privilege) apt-get update -qq || warn "apt-get update failed; going on with the lists that are there"
+}
+
 apt_install() {
     local as_root
     have apt-get || die "missing: $*; there is no apt-get here: install what corresponds to these Debian packages"
     as_root=$(privilege) || die "missing: $*; not root and no sudo: run  apt-get install $*  as root"
+    apt_update
     say "installing with apt-get: $*"
-    # shellcheck disable=SC2086 # no words, or the words of one command
-    $as_root apt-get update -qq || warn "apt-get update failed; trying with the package lists that are there"
-    # shellcheck disable=SC2086
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" ||
+    # shellcheck disable=SC2086 # as above
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null ||
         die "apt-get could not install: $*"
 }
 
-apt_knows() { have apt-cache && [[ -n $(apt-cache show --no-all-versions "$1" 2>/dev/null) ]]; }
+apt_knows() {
+    have apt-get && privilege >/dev/null || return 1
+    apt_update
+    [[ -n $(apt-cache show --no-all-versions "$1" 2>/dev/null) ]]
+}
 
 # librdkafka is built from source by its own configure script, which wants a C++ compiler too.
 setup_native() {
@@ -71,7 +84,7 @@ setup_kafka() {
     local missing=() package
     if ! find_java >/dev/null; then
         have apt-get || die "missing: Java $java_needed or newer"
-        # A fresh machine knows no packages yet, and which Java it has depends on its release.
+        # Which of these there is depends on the release.
         for package in openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless; do
             if apt_knows "$package"; then break; fi
         done
