@@ -24,7 +24,8 @@ fetch() {
     have mvn || die "Maven is missing: run scripts/setup.sh --kafka"
     say "downloading Apache Kafka $(kafka_version) with Maven into .kafka/lib (50 MB)"
     rm -rf "${kafka_dir:?}/lib" "${kafka_dir:?}/lib.part"
-    mvn --batch-mode --quiet --file "$kafka_pom" dependency:copy-dependencies -DoutputDirectory="$kafka_dir/lib.part" ||
+    mvn --batch-mode --quiet -Dstyle.color=never --file "$kafka_pom" \
+        dependency:copy-dependencies -DoutputDirectory="$kafka_dir/lib.part" ||
         die "Maven could not download Apache Kafka"
     cp "$kafka_pom" "$kafka_dir/lib.part/pom.xml"
     mv "$kafka_dir/lib.part" "$kafka_dir/lib"
