@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# What the project's scripts share: where things are, how they speak, which Java will do. Sourced, never run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+# A shell that nobody logged in to (CI, cron) may not know where rustup puts its programs.
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+
+# In CI a Cargo.lock that is out of date is a defect; at a desk it is Tuesday.
+# shellcheck disable=SC2034 # used where this is sourced
+cargo_flags=()
+# shellcheck disable=SC2034
+if [[ -n ${CI:-} ]]; then cargo_flags=(--locked); fi
+
+say() { printf '==> %s\n' "$*"; }
+
+warn() { printf 'warning: %s\n' "$*" >&2; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Apache Kafka 4's broker needs Java 17. The first `java` may be older while a newer one lies beside it.
+java_needed=17
+
+find_java() {
+    local java major
+    for java in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} "$(command -v java || true)" /usr/lib/jvm/*/bin/java; do
+        [[ -x $java ]] || continue
+        major=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
+        if ((${major:-0} >= java_needed)); then
+            printf '%s\n' "$java"
+            return 0
+        fi
+    done
+    return 1
+}
+
+kafka_dir="$root/.kafka"
+kafka_pom="$root/scripts/kafka/pom.xml"
+
+# The jars carry a copy of the file they came from: a new version in it makes them stale.
+kafka_fetched() { cmp -s "$kafka_pom" "$kafka_dir/lib/pom.xml"; }
+
+kafka_version() { sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$kafka_pom"; }
+
+# The packages of the example plugins, as arguments for cargo: -p NAME -p NAME ...
+plugin_packages() {
+    [[ -d examples-plugins ]] || return 0
+    find examples-plugins -name Cargo.toml -not -path '*/target/*' | sort | while read -r manifest; do
+        awk -F'"' '/^\[/ { inside = ($0 == "[package]") } inside && /^name *=/ { print "-p"; print $2; exit }' "$manifest"
+    done
+}
