@@ -6,4 +6,6 @@
 pub mod batch;
 pub mod broker;
 pub mod config;
+pub mod digest;
 pub mod discovery;
+pub mod plugins;
