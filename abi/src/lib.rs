@@ -12,8 +12,10 @@ pub mod frame;
 pub mod manifest;
 pub mod message;
 pub mod names;
+pub mod signatures;
 pub mod status;
 
 pub use frame::{Disposition, Frame, FrameBuilder, FrameError, Record, TopicPartition};
 pub use manifest::Manifest;
+pub use signatures::{Signature, ValType};
 pub use status::ErrorClass;

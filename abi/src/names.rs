@@ -12,10 +12,31 @@ pub const WASI_MODULE: &str = "wasi_snapshot_preview1";
 /// The custom section that holds the manifest: a little-endian `u32` length, then that many bytes of UTF-8 JSON.
 pub const MANIFEST_SECTION: &str = "sandbar.manifest";
 
+/// `(level i32, ptr i32, len i32)`: a log line.
+pub const LOG: &str = "log";
+/// `(class i32, ptr i32, len i32)`: the message that goes with an error class, or with the trap that follows.
+pub const SET_ERROR: &str = "set_error";
+/// `(kind i32, ptr i32, len i32, value f64)`: a sample of a metric.
+pub const METRIC: &str = "metric";
+/// `(key ptr i32, key len i32, out ptr i32, out cap i32) -> i64`: the value's length, -1 if there is none.
+pub const CONFIG_GET: &str = "config_get";
+/// As [`CONFIG_GET`], from the source offsets.
+pub const OFFSET_GET: &str = "offset_get";
+/// `(key ptr i32, key len i32, value ptr i32, value len i32) -> i32`
+pub const OFFSET_PUT: &str = "offset_put";
+/// As [`CONFIG_GET`], from the task's state.
+pub const STATE_GET: &str = "state_get";
+/// `(key ptr i32, key len i32, value ptr i32, value len i32) -> i32`
+pub const STATE_PUT: &str = "state_put";
+/// `(key ptr i32, key len i32) -> i32`
+pub const STATE_DELETE: &str = "state_delete";
+
 /// The export of the linear memory.
 pub const MEMORY: &str = "memory";
 /// Called once by the host before anything else.
 pub const INITIALIZE: &str = "_initialize";
+/// What the marker of every major version begins with; the number follows. The handshake never moves.
+pub const ABI_MARKER_PREFIX: &str = "sandbar_abi_v";
 /// `() -> i32`: its presence is major 1, its value is the minor.
 pub const ABI_MARKER: &str = "sandbar_abi_v1";
 /// `(len i32) -> i32`: the grow-only input buffer, 8-aligned; 0 means out of memory.

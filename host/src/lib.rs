@@ -6,7 +6,9 @@
 pub mod batch;
 pub mod broker;
 pub mod config;
+pub mod control;
+pub mod digest;
 pub mod discovery;
-mod hash;
+pub mod plugins;
 pub mod sandbox;
 pub mod task;

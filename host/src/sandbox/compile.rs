@@ -5,13 +5,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tracing::{debug, warn};
 use wasmtime::{InstancePre, Module};
 
 use super::engine::Engine;
 use super::host_state::HostState;
+use crate::digest::Digest;
 
 /// The most bytes of machine code that are read back.
 const MAX_ARTEFACT: u64 = 1 << 30;
@@ -69,7 +69,7 @@ impl Compiled {
 fn entry(engine: &Engine, folder: &Path, wasm: &[u8]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     engine.inner.precompile_compatibility_hash().hash(&mut hasher);
-    folder.join(format!("{:016x}", hasher.finish())).join(format!("{}.cwasm", crate::hash::hex(&Sha256::digest(wasm))))
+    folder.join(format!("{:016x}", hasher.finish())).join(format!("{}.cwasm", Digest::of(wasm)))
 }
 
 /// Reads an entry back: the hash of the rest, then the rest.
@@ -83,7 +83,7 @@ fn load(engine: &Engine, path: &Path) -> Option<Module> {
     let mut artefact = Vec::new();
     file.take(MAX_ARTEFACT).read_to_end(&mut artefact).ok()?;
     let (hash, code) = artefact.split_at_checked(32)?;
-    if *hash != *Sha256::digest(code) {
+    if hash != Digest::of(code).as_bytes() {
         warn!(path = %path.display(), "cached machine code is damaged, it is compiled again");
         return None;
     }
@@ -105,7 +105,7 @@ fn store(module: &Module, path: &Path) {
         create_private(folder)?;
         let code = module.serialize().map_err(|e| std::io::Error::other(format!("{e:#}")))?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&Sha256::digest(&code))?;
+        file.write_all(Digest::of(&code).as_bytes())?;
         file.write_all(&code)?;
         file.persist(path)?;
         Ok(())

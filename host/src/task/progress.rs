@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+
 /// Counters a task updates and others read.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -17,7 +19,7 @@ pub struct Progress {
 }
 
 /// The counters at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     /// Records consumed, or polled from a source, and dealt with.
     pub records_in: u64,
@@ -34,6 +36,7 @@ pub struct Snapshot {
     /// Instances started.
     pub instances: u64,
     /// Why it makes no progress at present, if it is waiting for something to recover.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
 }
 

@@ -1,0 +1,268 @@
+//! The life of one task as a pure machine: what has happened, and now what time it is, gives what to do next.
+
+use std::time::{Duration, Instant};
+
+use crate::task::Backoff;
+
+/// The first pause before a failed task starts again.
+const FIRST_RESTART: Duration = Duration::from_millis(200);
+/// The longest pause before a failed task starts again.
+const MAX_RESTART: Duration = Duration::from_secs(60);
+/// A task that ran this long before it failed is as good as new: its pauses begin anew.
+const HEALTHY: Duration = Duration::from_secs(60);
+
+/// Where a task is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// It has not been started, or was stopped.
+    Stopped,
+    /// It runs.
+    Running,
+    /// It was told to end, and finishes what it has taken up.
+    Draining,
+    /// It failed, and starts again by itself at that time.
+    Failed {
+        /// Why.
+        error: String,
+        /// When it starts again.
+        until: Instant,
+    },
+    /// Its source has come to its end.
+    Completed,
+    /// Another worker took its place.
+    Fenced {
+        /// What the broker said.
+        error: String,
+    },
+}
+
+/// What happens to a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskEvent {
+    /// It shall run.
+    Start,
+    /// It shall not run.
+    Stop,
+    /// It ended.
+    Ended(Ending),
+    /// Time has passed.
+    Tick,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As it was told, or ready to be started again at once.
+    Done,
+    /// At the end of its source.
+    Completed,
+    /// It wants to begin again at the last commit.
+    Reopen,
+    /// Another worker took its place.
+    Fenced(String),
+    /// It failed.
+    Failed(String),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Nothing,
+    /// Run it. After a failure carefully, with a commit after every batch.
+    Spawn {
+        /// Whether it failed before.
+        careful: bool,
+    },
+    /// Tell it to end.
+    SignalStop,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskMachine {
+    state: TaskState,
+    wanted: bool,
+    started: Option<Instant>,
+    restarts: Backoff,
+}
+
+impl Default for TaskMachine {
+    fn default() -> Self {
+        Self {
+            state: TaskState::Stopped,
+            wanted: false,
+            started: None,
+            restarts: Backoff::new(FIRST_RESTART, MAX_RESTART),
+        }
+    }
+}
+
+impl TaskMachine {
+    /// Where it is.
+    #[must_use]
+    pub fn state(&self) -> &TaskState {
+        &self.state
+    }
+
+    /// Whether nothing of it runs.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !matches!(self.state, TaskState::Running | TaskState::Draining)
+    }
+
+    /// When it wants a tick.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        match self.state {
+            TaskState::Failed { until, .. } if self.wanted => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Takes an event in.
+    pub fn on(&mut self, event: TaskEvent, now: Instant) -> Action {
+        match event {
+            TaskEvent::Start => {
+                self.wanted = true;
+                if self.is_idle() { self.spawn(now) } else { Action::Nothing }
+            }
+            TaskEvent::Stop => {
+                self.wanted = false;
+                match self.state {
+                    TaskState::Running => {
+                        self.state = TaskState::Draining;
+                        Action::SignalStop
+                    }
+                    TaskState::Failed { .. } => {
+                        self.state = TaskState::Stopped;
+                        Action::Nothing
+                    }
+                    _ => Action::Nothing,
+                }
+            }
+            TaskEvent::Ended(ending) => self.ended(ending, now),
+            TaskEvent::Tick => match self.due() {
+                Some(until) if until <= now => self.spawn(now),
+                _ => Action::Nothing,
+            },
+        }
+    }
+
+    fn spawn(&mut self, now: Instant) -> Action {
+        self.state = TaskState::Running;
+        self.started = Some(now);
+        Action::Spawn { careful: self.restarts.tries() > 0 }
+    }
+
+    fn ended(&mut self, ending: Ending, now: Instant) -> Action {
+        let ran = self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
+        if ran >= HEALTHY {
+            self.restarts.reset();
+        }
+        match ending {
+            Ending::Fenced(error) => {
+                self.state = TaskState::Fenced { error };
+                Action::Nothing
+            }
+            Ending::Failed(error) if self.wanted => {
+                self.state = TaskState::Failed { error, until: now + self.restarts.next_delay() };
+                Action::Nothing
+            }
+            Ending::Completed => {
+                self.state = TaskState::Completed;
+                Action::Nothing
+            }
+            _ if self.wanted => self.spawn(now),
+            _ => {
+                self.state = TaskState::Stopped;
+                Action::Nothing
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(state: TaskState, wanted: bool) -> TaskMachine {
+        TaskMachine { state, wanted, ..TaskMachine::default() }
+    }
+
+    #[track_caller]
+    fn check(mut machine: TaskMachine, event: TaskEvent, to: &TaskState, action: Action) -> TaskMachine {
+        let found = machine.on(event, Instant::now());
+        assert_eq!((machine.state(), found), (to, action));
+        machine
+    }
+
+    fn failed(until: Instant) -> TaskState {
+        TaskState::Failed { error: "x".into(), until }
+    }
+
+    #[test]
+    fn from_event_to() {
+        use TaskEvent::{Ended, Start, Stop};
+        use TaskState::{Completed, Draining, Running, Stopped};
+        let spawn = Action::Spawn { careful: false };
+        let fenced = TaskState::Fenced { error: "y".into() };
+        check(at(Stopped, false), Start, &Running, spawn.clone());
+        check(at(Running, true), Start, &Running, Action::Nothing);
+        check(at(Running, true), Stop, &Draining, Action::SignalStop);
+        check(at(Draining, false), Stop, &Draining, Action::Nothing);
+        check(at(Draining, false), Start, &Draining, Action::Nothing);
+        check(at(Draining, true), Ended(Ending::Done), &Running, spawn.clone());
+        check(at(Draining, false), Ended(Ending::Done), &Stopped, Action::Nothing);
+        check(at(Draining, false), Ended(Ending::Failed("x".into())), &Stopped, Action::Nothing);
+        check(at(Running, true), Ended(Ending::Completed), &Completed, Action::Nothing);
+        check(at(Running, true), Ended(Ending::Reopen), &Running, spawn.clone());
+        check(at(Running, true), Ended(Ending::Fenced("y".into())), &fenced, Action::Nothing);
+        check(at(fenced.clone(), true), TaskEvent::Tick, &fenced, Action::Nothing);
+        check(at(Completed, true), Start, &Running, spawn);
+        check(at(failed(Instant::now()), true), Stop, &Stopped, Action::Nothing);
+    }
+
+    #[test]
+    fn a_failed_task_starts_again_by_itself_and_carefully() {
+        let now = Instant::now();
+        let mut machine = TaskMachine::default();
+        assert_eq!(machine.on(TaskEvent::Start, now), Action::Spawn { careful: false });
+        assert_eq!(machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now), Action::Nothing);
+        assert_eq!(machine.on(TaskEvent::Tick, now), Action::Nothing);
+        let due = machine.due().unwrap();
+        assert!(due > now && due <= now + FIRST_RESTART);
+        assert_eq!(machine.on(TaskEvent::Tick, due), Action::Spawn { careful: true });
+    }
+
+    #[test]
+    fn pauses_grow_and_begin_anew_after_health() {
+        let mut now = Instant::now();
+        let mut machine = TaskMachine::default();
+        machine.on(TaskEvent::Start, now);
+        for _ in 0..20 {
+            machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+            now = machine.due().unwrap();
+            machine.on(TaskEvent::Tick, now);
+        }
+        machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+        assert!(machine.due().unwrap() >= now + MAX_RESTART / 2);
+        now = machine.due().unwrap();
+        machine.on(TaskEvent::Tick, now);
+        now += HEALTHY;
+        machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+        assert!(machine.due().unwrap() <= now + FIRST_RESTART);
+    }
+
+    #[test]
+    fn a_task_that_is_no_longer_wanted_stays_down() {
+        let now = Instant::now();
+        let mut machine = TaskMachine::default();
+        machine.on(TaskEvent::Start, now);
+        machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+        machine.on(TaskEvent::Stop, now);
+        assert_eq!(machine.due(), None);
+        assert_eq!(machine.on(TaskEvent::Tick, now + MAX_RESTART), Action::Nothing);
+        assert_eq!(machine.state(), &TaskState::Stopped);
+    }
+}

@@ -1,0 +1,14 @@
+//! Decides what runs: takes in what the folder holds, keeps the connectors it asks for running, and says what happened.
+//!
+//! Everything goes through one event loop, the [`supervisor`]. A change of configuration, a new plugin version and a restart
+//! are the same thing here: drain, close, open at the committed offsets.
+
+mod connector;
+mod machine;
+mod planner;
+mod status;
+mod supervisor;
+
+pub use machine::{Action, Ending, TaskEvent, TaskMachine, TaskState};
+pub use status::{ConnectorState, ConnectorStatus, Status, TaskStatus};
+pub use supervisor::Supervisor;

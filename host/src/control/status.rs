@@ -1,0 +1,119 @@
+//! What runs at present, for whoever asks.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sandbar_abi::manifest::Kind;
+use serde::{Serialize, Serializer};
+
+use crate::task::{Progress, Snapshot};
+
+/// All connectors, by name.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Status {
+    /// Whether the folder has been seen whole, and everything in it that can start was started.
+    pub ready: bool,
+    /// The connectors.
+    pub connectors: Vec<ConnectorStatus>,
+}
+
+/// A connector.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectorStatus {
+    /// Its name.
+    pub name: String,
+    /// As what its plugin runs, once that is known.
+    #[serde(rename = "type", serialize_with = "kind_name")]
+    pub kind: Option<Kind>,
+    /// Its plugin and the version that runs.
+    pub plugin: Option<(String, String)>,
+    /// The file that defines it.
+    pub file: PathBuf,
+    /// Its state: that of its tasks, where they agree.
+    pub state: ConnectorState,
+    /// Why it is in that state, where there is something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its tasks.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// A task.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskStatus {
+    /// Its number, from 0.
+    pub id: u32,
+    /// Its state.
+    pub state: ConnectorState,
+    /// Why it is in that state, where there is something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// What it has done since the host started.
+    #[serde(serialize_with = "counters")]
+    pub progress: Arc<Progress>,
+}
+
+/// A state, in Kafka Connect's words where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ConnectorState {
+    /// It waits for something that is not there, such as its plugin.
+    Unassigned,
+    /// It runs.
+    Running,
+    /// It is finishing, to end or to start again.
+    Restarting,
+    /// It failed; where it starts again by itself, the reason says when.
+    Failed,
+    /// Its source has come to its end. Kafka Connect's clients see `RUNNING`.
+    Completed,
+    /// It was told to wait.
+    Paused,
+    /// It was told to stop.
+    Stopped,
+}
+
+impl fmt::Display for ConnectorState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unassigned => "UNASSIGNED",
+            Self::Running => "RUNNING",
+            Self::Restarting => "RESTARTING",
+            Self::Failed => "FAILED",
+            Self::Completed => "COMPLETED",
+            Self::Paused => "PAUSED",
+            Self::Stopped => "STOPPED",
+        })
+    }
+}
+
+impl ConnectorStatus {
+    /// The counters of all tasks together.
+    #[must_use]
+    pub fn totals(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        for task in &self.tasks {
+            let one = task.progress.snapshot();
+            sum.records_in += one.records_in;
+            sum.records_out += one.records_out;
+            sum.dead_letters += one.dead_letters;
+            sum.dropped += one.dropped;
+            sum.commits += one.commits;
+            sum.calls += one.calls;
+            sum.instances += one.instances;
+            sum.waiting = sum.waiting.or(one.waiting);
+        }
+        sum
+    }
+}
+
+// The signature is serde's.
+#[allow(clippy::ref_option)]
+fn kind_name<S: Serializer>(kind: &Option<Kind>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(kind.map_or("unknown", Kind::name))
+}
+
+fn counters<S: Serializer>(progress: &Arc<Progress>, to: S) -> Result<S::Ok, S::Error> {
+    progress.snapshot().serialize(to)
+}

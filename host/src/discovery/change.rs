@@ -1,0 +1,203 @@
+//! Turns settled differences into the changes that others act on: the content has the last word, not the file's times.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::content::{self, ReadError};
+use super::diff::Difference;
+use super::problem::{FolderError, ScanProblem};
+use super::snapshot::{Entry, FileKind, Fingerprint, Snapshot};
+use crate::digest::Digest;
+
+/// Something that happened in the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There is a new file.
+    Appeared(FoundFile),
+    /// A file that had appeared has other content, or had a problem and has none any more.
+    Modified(FoundFile),
+    /// A file is gone, one with a problem included.
+    Removed {
+        /// The file.
+        path: PathBuf,
+        /// What it was for.
+        kind: FileKind,
+    },
+    /// A file cannot be used. If it could before, what was made of it stays in force until it is modified or removed.
+    Problem {
+        /// The file.
+        path: PathBuf,
+        /// What it is for.
+        kind: FileKind,
+        /// Why.
+        problem: ScanProblem,
+    },
+    /// The folder itself cannot be read. Nothing is known of its files, and nothing counts as removed.
+    FolderLost(FolderError),
+    /// The folder can be read again. What changed meanwhile follows.
+    FolderFound,
+}
+
+/// A file that has come to rest, by name and content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is for.
+    pub kind: FileKind,
+    /// Its content.
+    pub sha256: Digest,
+    fingerprint: Fingerprint,
+}
+
+impl FoundFile {
+    /// How long it is, in bytes; at most [`FileKind::max_bytes`].
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.fingerprint.len
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads it, making sure that it is still what was found. Blocks.
+    pub fn read(&self) -> Result<Vec<u8>, ReadError> {
+        content::read(&self.path, &self.fingerprint)
+    }
+}
+
+/// What has been made known of the folder so far.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    settled: Snapshot,
+    /// The content of every file that has appeared and was not removed since.
+    announced: BTreeMap<PathBuf, Digest>,
+}
+
+impl Ledger {
+    /// The files as they were last accepted.
+    pub(super) fn settled(&self) -> &Snapshot {
+        &self.settled
+    }
+
+    /// Takes note of a file that is gone.
+    pub(super) fn removed(&mut self, path: PathBuf) -> Option<Change> {
+        self.announced.remove(&path);
+        let kind = self.settled.entries.remove(&path)?.kind;
+        Some(Change::Removed { path, kind })
+    }
+
+    /// Takes note of a file that cannot be used. The same problem is told once.
+    pub(super) fn refused(&mut self, path: PathBuf, entry: Entry, problem: ScanProblem) -> Option<Change> {
+        let kind = entry.kind;
+        let entry = Entry { problem: Some(problem.clone()), ..entry };
+        let before = self.settled.entries.insert(path.clone(), entry);
+        let is_news = before.and_then(|entry| entry.problem).as_ref() != Some(&problem);
+        is_news.then_some(Change::Problem { path, kind, problem })
+    }
+
+    /// Takes note of a file that can be used. What has the content it had before is no news.
+    pub(super) fn accepted(&mut self, path: PathBuf, entry: Entry, sha256: Digest) -> Option<Change> {
+        let file = FoundFile { path: path.clone(), kind: entry.kind, sha256, fingerprint: entry.fingerprint };
+        let had_problem = self.settled.entries.insert(path.clone(), entry).is_some_and(|entry| entry.problem.is_some());
+        match self.announced.insert(path, sha256) {
+            None => Some(Change::Appeared(file)),
+            Some(known) if known != sha256 || had_problem => Some(Change::Modified(file)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// What the content of a settled difference says.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// The file is gone.
+    Gone,
+    /// It is there and can be read.
+    Read(Entry, Digest),
+    /// It is there but cannot be used.
+    Refused(Entry, ScanProblem),
+    /// It changed while it was being read: it is not at rest after all.
+    Moving,
+}
+
+impl Content {
+    /// Looks into the file. Blocks.
+    pub(super) fn of(difference: &Difference) -> Self {
+        match difference.after.clone() {
+            None => Self::Gone,
+            Some(Entry { problem: Some(problem), kind, fingerprint }) => {
+                Self::Refused(Entry { problem: None, kind, fingerprint }, problem)
+            }
+            Some(entry) => Self::look(&difference.path, entry),
+        }
+    }
+
+    fn look(path: &Path, entry: Entry) -> Self {
+        match content::digest(path, &entry.fingerprint) {
+            Ok(digest) => Self::Read(entry, digest),
+            Err(ReadError::Changed) => Self::Moving,
+            Err(ReadError::Io(error)) => Self::Refused(entry, ScanProblem::Unreadable { message: error.to_string() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "a.wasm";
+
+    fn entry(mtime: i128) -> Entry {
+        Entry { kind: FileKind::Plugin, fingerprint: Fingerprint { mtime, ..Fingerprint::default() }, problem: None }
+    }
+
+    #[track_caller]
+    fn accept(ledger: &mut Ledger, mtime: i128, content: &str, expected: &str) {
+        let change = ledger.accepted(PATH.into(), entry(mtime), Digest::of(content.as_bytes()));
+        let shown = match change {
+            Some(Change::Appeared(file)) if file.path == Path::new(PATH) => "appeared",
+            Some(Change::Modified(file)) if file.sha256 == Digest::of(content.as_bytes()) => "modified",
+            None => "nothing",
+            _ => "something else",
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_content_decides_what_is_a_modification() {
+        let mut ledger = Ledger::default();
+        accept(&mut ledger, 1, "one", "appeared");
+        accept(&mut ledger, 2, "one", "nothing");
+        assert_eq!(ledger.settled().entries[Path::new(PATH)], entry(2));
+        accept(&mut ledger, 3, "two", "modified");
+        assert_eq!(ledger.removed(PATH.into()), Some(Change::Removed { path: PATH.into(), kind: FileKind::Plugin }));
+        assert_eq!(ledger.removed(PATH.into()), None);
+        accept(&mut ledger, 4, "two", "appeared");
+    }
+
+    #[test]
+    fn a_problem_is_told_once_and_its_end_as_well() {
+        let mut ledger = Ledger::default();
+        let problem = ScanProblem::PermissionDenied;
+        let told = Change::Problem { path: PATH.into(), kind: FileKind::Plugin, problem: problem.clone() };
+        accept(&mut ledger, 1, "one", "appeared");
+        assert_eq!(ledger.refused(PATH.into(), entry(2), problem.clone()), Some(told));
+        assert_eq!(ledger.refused(PATH.into(), entry(3), problem.clone()), None);
+        let other = ledger.refused(PATH.into(), entry(4), ScanProblem::NameNotUtf8);
+        assert!(matches!(other, Some(Change::Problem { .. })));
+        accept(&mut ledger, 5, "one", "modified");
+        assert!(ledger.refused(PATH.into(), entry(6), problem).is_some());
+        assert!(matches!(ledger.removed(PATH.into()), Some(Change::Removed { .. })));
+    }
+
+    #[test]
+    fn a_file_whose_problem_is_solved_before_it_was_ever_used_appears() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.refused(PATH.into(), entry(1), ScanProblem::PermissionDenied).is_some());
+        accept(&mut ledger, 2, "one", "appeared");
+    }
+}

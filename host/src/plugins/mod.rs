@@ -1,0 +1,21 @@
+//! What a plugin is before it runs: read, judged and described from its bytes alone. No guest code is compiled or called.
+//!
+//! [`inspect`] is the gate every `.wasm` passes; [`embed()`] writes the manifest for languages whose tools cannot.
+
+mod contract;
+mod embed;
+mod error;
+mod header;
+mod inspection;
+mod load;
+mod module;
+mod registry;
+mod sections;
+mod validate;
+
+pub use embed::{EmbedError, embed};
+pub use error::PluginError;
+pub use load::{LoadError, load};
+pub use inspection::{Export, Import, Inspection, Memory, OptionalExports};
+pub use registry::{Duplicate, Plugin, Registry};
+pub use validate::{PLUGIN_FEATURES, inspect};

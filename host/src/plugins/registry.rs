@@ -1,0 +1,92 @@
+//! The plugins that can be started: every valid version the folder holds, by the file it came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sandbar_abi::Manifest;
+use semver::VersionReq;
+use thiserror::Error;
+
+use super::Inspection;
+use crate::config::ManifestLookup;
+use crate::sandbox::Compiled;
+
+/// One version of a plugin, ready to run.
+pub struct Plugin {
+    /// What was found in it.
+    pub inspection: Inspection,
+    /// Its code.
+    pub compiled: Compiled,
+}
+
+impl Plugin {
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.inspection.manifest
+    }
+}
+
+/// Two files that hold the same version of a plugin with different code: neither is better.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("plugin {name} {version} is already loaded from {}; remove one of the two, or raise the version", holder.display())]
+pub struct Duplicate {
+    name: String,
+    version: String,
+    holder: PathBuf,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Registry {
+    by_file: BTreeMap<PathBuf, Arc<Plugin>>,
+}
+
+impl Registry {
+    /// Takes a plugin in, and returns the one its file held before.
+    pub fn insert(&mut self, file: &Path, plugin: Arc<Plugin>) -> Result<Option<Arc<Plugin>>, Duplicate> {
+        let new = plugin.manifest();
+        let clash = self.by_file.iter().find(|(other, held)| {
+            let held = held.manifest();
+            other.as_path() != file && held.name == new.name && held.version == new.version
+        });
+        if let Some((holder, _)) = clash {
+            return Err(Duplicate {
+                name: new.name.clone(),
+                version: new.version.to_string(),
+                holder: holder.clone(),
+            });
+        }
+        Ok(self.by_file.insert(file.to_owned(), plugin))
+    }
+
+    /// Forgets what a file held. What runs from it keeps running.
+    pub fn remove(&mut self, file: &Path) -> Option<Arc<Plugin>> {
+        self.by_file.remove(file)
+    }
+
+    /// The newest version of a plugin that will do.
+    #[must_use]
+    pub fn find(&self, name: &str, version: Option<&VersionReq>) -> Option<&Arc<Plugin>> {
+        let fits = |p: &&Arc<Plugin>| {
+            p.manifest().name == name && version.is_none_or(|req| req.matches(&p.manifest().version))
+        };
+        self.by_file.values().filter(fits).max_by(|a, b| a.manifest().version.cmp(&b.manifest().version))
+    }
+
+    /// All plugins, with their files.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Arc<Plugin>)> {
+        self.by_file.iter().map(|(file, plugin)| (file.as_path(), plugin))
+    }
+}
+
+impl ManifestLookup for Registry {
+    fn manifest(&self, class: &str) -> Option<&Manifest> {
+        self.find(class, None).map(|p| p.manifest())
+    }
+
+    fn manifest_matching(&self, class: &str, version: &VersionReq) -> Option<&Manifest> {
+        self.find(class, Some(version)).map(|p| p.manifest())
+    }
+}
