@@ -1,1 +1,32 @@
 //! `sandbar.toml`, connector definitions and secrets: read whole, with every error of a file at once.
+//!
+//! The way through: bytes become a tree that knows the place of every key; a tree becomes a [`WorkerConfig`] or a
+//! [`Definition`]; a definition meets the manifests of its plugins and becomes [`ConnectorSettings`]. Secrets stay
+//! references until a task starts. Nothing here runs a task, a guest or a broker.
+
+mod connector;
+mod definition;
+mod error;
+pub mod keys;
+mod plugin_config;
+mod properties;
+mod read_json;
+mod read_toml;
+mod reader;
+mod schema;
+pub mod secrets;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod worker;
+
+pub use connector::{
+    CommitSettings, ConnectorSettings, DeadLetterSettings, ErrorSettings, Grants, ManifestLookup, PluginSettings,
+    RetrySettings, SandboxSettings, Tolerance, TransformSettings,
+};
+pub use definition::{Definition, InitialState, MAX_DEFINITION_BYTES, MAX_DEFINITION_KEYS};
+pub use error::{ConfigError, ErrorKind, Place, Warning, missing_plugins};
+pub use plugin_config::PluginConfig;
+pub use secrets::{Properties, Secret, SecretSource, SystemSecrets};
+pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, Synchronous, WorkerConfig};

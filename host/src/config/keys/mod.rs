@@ -1,0 +1,240 @@
+//! Every key the host knows, in tables: name, type, default, who it is for, and what it does.
+//!
+//! The tables are the only place where defaults and ranges are written down: code reads them through the [`Key`]s, the
+//! reference in the documentation is held against them.
+
+pub mod connect;
+mod connector;
+mod worker;
+
+pub use connector::*;
+pub use worker::*;
+
+use sandbar_abi::manifest::Kind as Plugin;
+use semver::VersionReq;
+
+/// A key of a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Key {
+    /// Its name; `*` at its end stands for any rest, `<alias>` for the name of a transform.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// The value it has where none is given. Without one the key is required, or its absence means something its
+    /// text says.
+    pub default: Option<&'static str>,
+    /// The kinds of connector it does something for.
+    pub applies: &'static [Plugin],
+    doc: &'static str,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number within bounds, both included.
+    Integer(i64, i64),
+    /// A time in milliseconds within bounds, both included; -1, where it is one of them, is forever.
+    Millis(i64, i64),
+    /// A number of bytes within bounds, both included; -1, where it is one of them, is without limit.
+    Bytes(i64, i64),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A path; relative ones start at the folder of the file.
+    Path,
+    /// The name of a topic.
+    Topic,
+    /// Names of topics, separated by commas.
+    Topics,
+    /// A regular expression.
+    Regex,
+    /// A requirement on a semantic version, as Cargo writes them.
+    Version,
+    /// Names, separated by commas.
+    Names,
+    /// Absolute directories, separated by commas.
+    Directories,
+    /// Properties that are passed on as they are.
+    Properties,
+}
+
+impl Key {
+    /// What it does, as Markdown.
+    #[must_use]
+    pub fn doc(&self) -> &'static str {
+        self.doc.trim()
+    }
+
+    /// Whether a key of a file is this one.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self.name.split_once('*') {
+            Some((prefix, _)) => name.len() > prefix.len() && name.starts_with(prefix),
+            None => name == self.name,
+        }
+    }
+
+    /// Whether the name stands for more than itself.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.name.contains(['*', '<'])
+    }
+}
+
+impl Kind {
+    /// Whether the value is a list.
+    #[must_use]
+    pub const fn is_list(self) -> bool {
+        matches!(self, Self::Topics | Self::Names | Self::Directories)
+    }
+
+    /// Whether empty text stands for no value, as in Kafka Connect's own defaults.
+    #[must_use]
+    pub const fn is_absent_when_empty(self) -> bool {
+        matches!(self, Self::Text | Self::Path | Self::Topic | Self::Regex | Self::Version)
+    }
+
+    /// Says what is wrong with a value; for lists, with one item.
+    pub fn check(self, text: &str) -> Result<(), String> {
+        match self {
+            Self::Text | Self::Path | Self::Names | Self::Properties => Ok(()),
+            Self::Flag => one_of(&["true", "false"], &text.to_ascii_lowercase()),
+            Self::Integer(min, max) => within(text, min, max, ""),
+            Self::Millis(min, max) => within(text, min, max, " of milliseconds"),
+            Self::Bytes(min, max) => within(text, min, max, " of bytes"),
+            Self::OneOf(words) => one_of(words, text),
+            Self::Topic | Self::Topics => topic(text),
+            Self::Regex => regex::Regex::new(text).map(drop).map_err(|error| {
+                let error = error.to_string();
+                let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                format!("is not a regular expression: {reason}")
+            }),
+            Self::Version => {
+                VersionReq::parse(text).map(drop).map_err(|error| format!("is not a version requirement: {error}"))
+            }
+            Self::Directories => directory(text),
+        }
+    }
+}
+
+fn within(text: &str, min: i64, max: i64, unit: &str) -> Result<(), String> {
+    match text.parse::<i64>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(()),
+        _ if max == i64::MAX => Err(format!("must be a whole number{unit}, {min} or more, not \"{text}\"")),
+        _ => Err(format!("must be a whole number{unit} from {min} to {max}, not \"{text}\"")),
+    }
+}
+
+fn one_of(words: &[&str], text: &str) -> Result<(), String> {
+    if words.contains(&text) {
+        return Ok(());
+    }
+    Err(format!("must be one of {}, not \"{text}\"", words.join(", ")))
+}
+
+/// The longest name of a topic, as Kafka has it.
+const MAX_TOPIC_CHARS: usize = 249;
+
+fn topic(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || text.len() > MAX_TOPIC_CHARS || !text.chars().all(fits) || matches!(text, "." | "..") {
+        let rule = "1 to 249 of the letters a-z, A-Z, 0-9, '.', '_', '-'";
+        return Err(format!("\"{text}\" is not the name of a topic, which is {rule}"));
+    }
+    Ok(())
+}
+
+fn directory(text: &str) -> Result<(), String> {
+    let path = std::path::Path::new(text);
+    if !path.is_absolute() {
+        return Err(format!("\"{text}\" must be an absolute directory"));
+    }
+    // `..` would make the grant something else than what it says.
+    if path.components().any(|part| part == std::path::Component::ParentDir) {
+        return Err(format!("\"{text}\" must not contain \"..\""));
+    }
+    Ok(())
+}
+
+/// Declares keys and the table of them; the documentation comments are the documentation of the keys.
+macro_rules! keys {
+    (
+        $(#[$about:meta])*
+        $TABLE:ident:
+        $( $(#[doc = $doc:literal])+ $NAME:ident = $name:literal, $kind:expr, $default:expr, $applies:expr; )+
+    ) => {
+        $(
+            $(#[doc = $doc])+
+            pub const $NAME: Key = Key {
+                name: $name, kind: $kind, default: $default, applies: $applies, doc: concat!($($doc),+),
+            };
+        )+
+        $(#[$about])*
+        pub const $TABLE: &[Key] = &[$($NAME),+];
+    };
+}
+pub(in crate::config::keys) use keys;
+
+#[cfg(test)]
+mod tests {
+    //! The tables agree with themselves.
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_values_and_names_are_unique() {
+        for table in [KEYS, WORKER_KEYS] {
+            let mut names: Vec<_> = table.iter().map(|key| key.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), table.len());
+            for key in table {
+                assert!(key.doc().ends_with('.'), "{}", key.name);
+                if let Some(default) = key.default.filter(|default| !(key.kind.is_list() && default.is_empty())) {
+                    assert_eq!(key.kind.check(default), Ok(()), "{}", key.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let good = [
+            (Kind::Integer(1, 10), "10"),
+            (Kind::Flag, "TRUE"),
+            (Kind::Topic, "a.b-C_9"),
+            (Kind::Regex, "a|b"),
+            (Kind::Version, "^1.2"),
+            (Kind::Directories, "/srv/in"),
+        ];
+        for (kind, text) in good {
+            assert_eq!(kind.check(text), Ok(()), "{text}");
+        }
+        let bad = [
+            (Kind::Integer(1, 10), "11"),
+            (Kind::Millis(0, i64::MAX), "-1"),
+            (Kind::Bytes(0, 9), "1 MiB"),
+            (Kind::Flag, "yes"),
+            (Kind::OneOf(&["a"]), "b"),
+            (Kind::Topic, ".."),
+            (Kind::Topic, "a b"),
+            (Kind::Regex, "a("),
+            (Kind::Version, "one"),
+            (Kind::Directories, "in"),
+            (Kind::Directories, "/srv/../etc"),
+        ];
+        for (kind, text) in bad {
+            assert!(kind.check(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_match_what_goes_on_after_them() {
+        assert!(PRODUCER_OVERRIDE.matches("producer.override.linger.ms"));
+        assert!(!PRODUCER_OVERRIDE.matches("producer.override."));
+        assert!(!TASKS_MAX.matches("tasks.max.enforce"));
+    }
+}

@@ -1,0 +1,76 @@
+//! The keys of `sandbar.toml`.
+
+use super::{Key, Kind, keys};
+
+/// Keys of a worker belong to no kind of connector.
+const NONE: &[sandbar_abi::manifest::Kind] = &[];
+/// One day, the longest pause that makes sense anywhere, in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+/// The most linear memory a guest can address, in bytes: 64-bit memories are off.
+pub(super) const MAX_MEMORY: i64 = 4 << 30;
+/// One page of linear memory, in bytes.
+pub(super) const MIN_MEMORY: i64 = 64 << 10;
+/// The longest a guest may take for one call, in milliseconds. More would hold a broker's transaction open too long.
+pub(super) const MAX_CALL_MS: i64 = 10 * 60 * 1000;
+
+keys! {
+    /// Every key of `sandbar.toml`. All are optional.
+    WORKER_KEYS:
+
+    /// The folder that is watched for plugins and connector definitions.
+    PLUGINS = "plugins", Kind::Path, Some("plugins"), NONE;
+    /// The folder the worker keeps its own data in: the embedded broker's log, the cache.
+    DATA = "data", Kind::Path, Some("data"), NONE;
+    /// The folder of compiled plugins; only the worker may be able to write there. Without it, `cache` in the data
+    /// folder.
+    CACHE = "cache", Kind::Path, None, NONE;
+    /// The name of the worker group. Workers of one group share connectors; it is the first part of transactional ids.
+    GROUP_ID = "group.id", Kind::Text, Some("sandbar"), NONE;
+    /// How often the folder is looked through even if nothing announced a change, in milliseconds.
+    SCAN_INTERVAL_MS = "scan.interval.ms", Kind::Millis(10, DAY), Some("5000"), NONE;
+    /// How long tasks may take to finish when the worker stops, in milliseconds.
+    SHUTDOWN_TIMEOUT_MS = "shutdown.timeout.ms", Kind::Millis(0, DAY), Some("30000"), NONE;
+    /// The topic that holds the offsets of sources, in Kafka Connect's format.
+    OFFSET_STORAGE_TOPIC = "offset.storage.topic", Kind::Topic, Some("connect-offsets"), NONE;
+
+    /// Properties of librdkafka, for every client. With `bootstrap.servers` the worker uses Kafka, without any property
+    /// its embedded broker. References to secrets are resolved when the worker starts.
+    KAFKA = "kafka.*", Kind::Properties, None, NONE;
+
+    /// The embedded broker's promise: `full`, a commit survives a power failure; `normal`, it survives the end of the
+    /// process.
+    LOCAL_SYNCHRONOUS = "local.synchronous", Kind::OneOf(&["full", "normal"]), Some("full"), NONE;
+    /// How long the embedded broker keeps records of topics that do not say it themselves, in milliseconds; -1 keeps
+    /// them forever.
+    LOCAL_LOG_RETENTION_MS = "local.log.retention.ms", Kind::Millis(-1, i64::MAX), Some("604800000"), NONE;
+    /// How often the embedded broker removes what need not be kept, in milliseconds.
+    LOCAL_LOG_RETENTION_CHECK_INTERVAL_MS = "local.log.retention.check.interval.ms",
+        Kind::Millis(100, DAY), Some("300000"), NONE;
+    /// The largest record the embedded broker takes, in bytes.
+    LOCAL_MESSAGE_MAX_BYTES = "local.message.max.bytes", Kind::Bytes(1024, 64 << 20), Some("1048588"), NONE;
+
+    /// How many partitions a topic gets that a connector creates.
+    TOPIC_DEFAULTS_PARTITIONS = "topic.defaults.partitions", Kind::Integer(1, 100_000), Some("1"), NONE;
+    /// How many replicas a topic gets that a connector creates. The embedded broker has one of everything.
+    TOPIC_DEFAULTS_REPLICATION_FACTOR = "topic.defaults.replication.factor",
+        Kind::Integer(1, 32_767), Some("1"), NONE;
+    /// What happens to old records of a topic that a connector creates.
+    TOPIC_DEFAULTS_CLEANUP_POLICY = "topic.defaults.cleanup.policy",
+        Kind::OneOf(&["delete", "compact", "compact,delete"]), Some("delete"), NONE;
+    /// How long a topic that a connector creates keeps records, in milliseconds; -1 keeps them forever. Without it, the
+    /// broker's default.
+    TOPIC_DEFAULTS_RETENTION_MS = "topic.defaults.retention.ms", Kind::Millis(-1, i64::MAX), None, NONE;
+
+    /// How much linear memory an instance of a plugin may use, in bytes. A connector may have less, not more.
+    WORKER_MEMORY_MAX_BYTES = "sandbox.memory.max.bytes",
+        Kind::Bytes(MIN_MEMORY, MAX_MEMORY), Some("268435456"), NONE;
+    /// How much fuel one call of a plugin may use; an instruction costs about one. A connector may have less, not more.
+    WORKER_FUEL_PER_CALL = "sandbox.fuel.per.call", Kind::Integer(1, i64::MAX), Some("10000000000"), NONE;
+    /// How long one call of a plugin may take, in milliseconds. A connector may have less, not more.
+    WORKER_CALL_TIMEOUT_MS = "sandbox.call.timeout.ms", Kind::Millis(1, MAX_CALL_MS), Some("10000"), NONE;
+
+    /// The least severe messages that are logged.
+    LOG_LEVEL = "log.level", Kind::OneOf(&["off", "error", "warn", "info", "debug", "trace"]), Some("info"), NONE;
+    /// How messages are logged: `plain` for people, `json` for programs, `auto`: plain on a terminal, else JSON.
+    LOG_FORMAT = "log.format", Kind::OneOf(&["auto", "plain", "json"]), Some("auto"), NONE;
+}

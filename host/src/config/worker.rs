@@ -1,0 +1,357 @@
+//! `sandbar.toml`: what a worker is told once, when it starts.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error::{ConfigError, ErrorKind, Origin, Warning};
+use super::keys::{self, WORKER_KEYS};
+use super::reader::{self, Reader};
+use super::secrets::{self, Properties};
+use super::tree::{self, Field};
+use super::{read_toml, suggest};
+use crate::broker::{CleanupPolicy, TopicSettings};
+
+/// The largest `sandbar.toml`, in bytes.
+const MAX_WORKER_FILE_BYTES: usize = 1 << 20;
+/// What comes before the properties of librdkafka.
+const KAFKA: &str = "kafka.";
+/// What comes before the settings of the embedded broker.
+const LOCAL: &str = "local.";
+
+/// A worker's configuration. Without a file every key has its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// The folder of plugins and definitions.
+    pub plugins: PathBuf,
+    /// The folder of the worker's own data.
+    pub data: PathBuf,
+    /// The folder of compiled plugins.
+    pub cache: PathBuf,
+    /// The worker group.
+    pub group_id: String,
+    /// Which broker.
+    pub broker: BrokerConfig,
+    /// The topic of source offsets.
+    pub offset_storage_topic: String,
+    /// How connectors create topics where they do not say it themselves.
+    pub topic_defaults: TopicSettings,
+    /// What an instance of a plugin may use at most, and does by default.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// How often the folder is looked through.
+    pub scan_interval: Duration,
+    /// How long tasks may take to finish when the worker stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// Which broker a worker uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerConfig {
+    /// Kafka, by properties of librdkafka.
+    Kafka(Properties),
+    /// The embedded one.
+    Local(LocalConfig),
+}
+
+/// The embedded broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalConfig {
+    /// What a commit survives.
+    pub synchronous: Synchronous,
+    /// How long records are kept; nothing is forever.
+    pub log_retention: Option<Duration>,
+    /// How often old records are removed.
+    pub log_retention_check_interval: Duration,
+    /// The largest record, in bytes.
+    pub message_max_bytes: usize,
+}
+
+/// What a commit of the embedded broker survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// A power failure.
+    Full,
+    /// The end of the process.
+    Normal,
+}
+
+/// What an instance of a plugin may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory, in bytes.
+    pub memory_max_bytes: u64,
+    /// Fuel per call.
+    pub fuel_per_call: u64,
+    /// Wall-clock time per call.
+    pub call_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The least severe messages: `off`, `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+/// How messages are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Plain on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+impl WorkerConfig {
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), Vec<ConfigError>> {
+        let mut bytes = Vec::new();
+        let limit = MAX_WORKER_FILE_BYTES as u64 + 1;
+        let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            let origin = Origin { file: path.to_owned(), ..Origin::default() };
+            return Err(vec![origin.error_at(ErrorKind::Unreadable, None, error.to_string())]);
+        }
+        Self::parse(path, &bytes)
+    }
+
+    /// Reads the bytes of a file. Relative paths in it start at the file's folder.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Warning>), Vec<ConfigError>> {
+        let mut origin = Origin { file: path.to_owned(), ..Origin::default() };
+        let text = tree::text(&origin, bytes, MAX_WORKER_FILE_BYTES).map_err(|error| vec![error])?;
+        let fields = read_toml::parse(text).map_err(|faults| tree::syntax(&origin, faults))?;
+        let (flat, faults) = tree::flatten(&fields);
+        let mut errors = tree::syntax(&origin, faults);
+        let entries = entries(flat, &mut origin);
+        let mut reader = Reader::new(&origin, &entries);
+        let config = read(&mut reader);
+        errors.append(&mut reader.errors);
+        if errors.is_empty() { Ok((config, reader.warnings)) } else { Err(in_order(errors)) }
+    }
+}
+
+/// Errors in the order of their places.
+pub(super) fn in_order(mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
+    errors.sort_by_key(|error| (error.line.is_none(), error.line, error.column));
+    errors
+}
+
+fn entries(flat: Vec<Field>, origin: &mut Origin) -> BTreeMap<String, Value> {
+    let mut entries = BTreeMap::new();
+    for Field { key, at, value } in flat {
+        origin.places.insert(key.clone(), at);
+        let value = match value.scalar() {
+            Some(text) => Value::String(text),
+            None => value.to_json(),
+        };
+        entries.insert(key, value);
+    }
+    entries
+}
+
+fn read(reader: &mut Reader<'_>) -> WorkerConfig {
+    unknown_keys(reader);
+    let path = |reader: &mut Reader<'_>, key| reader.path(key).unwrap_or_default();
+    let data = path(reader, &keys::DATA);
+    WorkerConfig {
+        plugins: path(reader, &keys::PLUGINS),
+        cache: reader.path(&keys::CACHE).unwrap_or_else(|| data.join("cache")),
+        data,
+        group_id: reader.text(&keys::GROUP_ID).unwrap_or_default(),
+        broker: broker(reader),
+        offset_storage_topic: reader.text(&keys::OFFSET_STORAGE_TOPIC).unwrap_or_default(),
+        topic_defaults: topic_defaults(reader),
+        limits: Limits {
+            memory_max_bytes: reader.integer(&keys::WORKER_MEMORY_MAX_BYTES),
+            fuel_per_call: reader.integer(&keys::WORKER_FUEL_PER_CALL),
+            call_timeout: reader.millis(&keys::WORKER_CALL_TIMEOUT_MS),
+        },
+        log: LogConfig {
+            level: reader.text(&keys::LOG_LEVEL).unwrap_or_default(),
+            format: match reader.text(&keys::LOG_FORMAT).as_deref() {
+                Some("plain") => LogFormat::Plain,
+                Some("json") => LogFormat::Json,
+                _ => LogFormat::Auto,
+            },
+        },
+        scan_interval: reader.millis(&keys::SCAN_INTERVAL_MS),
+        shutdown_timeout: reader.millis(&keys::SHUTDOWN_TIMEOUT_MS),
+    }
+}
+
+fn unknown_keys(reader: &mut Reader<'_>) {
+    let entries = reader.entries;
+    for name in entries.keys().filter(|name| !WORKER_KEYS.iter().any(|key| key.matches(name))) {
+        let known = WORKER_KEYS.iter().filter(|key| !key.is_pattern()).map(|key| key.name);
+        let hint = suggest::hint(name, known);
+        reader.error(ErrorKind::UnknownKey, name, format!("is not known{hint}"));
+    }
+}
+
+fn topic_defaults(reader: &mut Reader<'_>) -> TopicSettings {
+    let policy = reader.text(&keys::TOPIC_DEFAULTS_CLEANUP_POLICY).unwrap_or_default();
+    TopicSettings {
+        partitions: reader.integer(&keys::TOPIC_DEFAULTS_PARTITIONS),
+        replication_factor: reader.integer(&keys::TOPIC_DEFAULTS_REPLICATION_FACTOR),
+        cleanup_policy: CleanupPolicy::from_name(&policy).unwrap_or_default(),
+        retention_ms: reader.integer_given(&keys::TOPIC_DEFAULTS_RETENTION_MS),
+        retention_bytes: None,
+    }
+}
+
+fn broker(reader: &mut Reader<'_>) -> BrokerConfig {
+    let properties = properties(reader, KAFKA, &[]);
+    if properties.is_empty() {
+        return BrokerConfig::Local(local(reader));
+    }
+    if properties.get("bootstrap.servers").is_none() {
+        reader.error(ErrorKind::Missing, "kafka.bootstrap.servers", "is required where [kafka] has properties");
+    }
+    // Read all the same, so that its faults are found.
+    local(reader);
+    let entries = reader.entries;
+    for name in entries.keys().filter(|name| name.starts_with(LOCAL)) {
+        reader.warning(name, "has no effect: [kafka] names a broker, the embedded one does not run");
+    }
+    BrokerConfig::Kafka(properties)
+}
+
+fn local(reader: &mut Reader<'_>) -> LocalConfig {
+    LocalConfig {
+        synchronous: match reader.text(&keys::LOCAL_SYNCHRONOUS).as_deref() {
+            Some("normal") => Synchronous::Normal,
+            _ => Synchronous::Full,
+        },
+        log_retention: reader.millis_or_forever(&keys::LOCAL_LOG_RETENTION_MS),
+        log_retention_check_interval: reader.millis(&keys::LOCAL_LOG_RETENTION_CHECK_INTERVAL_MS),
+        message_max_bytes: reader.integer(&keys::LOCAL_MESSAGE_MAX_BYTES),
+    }
+}
+
+/// Properties of a client that would break what the host promises if somebody else set them.
+const HOST_PROPERTIES: &[&str] =
+    &["enable.auto.commit", "enable.auto.offset.store", "enable.idempotence", "group.id", "transactional.id"];
+
+/// The properties behind a prefix, but for keys that the host reads itself.
+pub(super) fn properties(reader: &mut Reader<'_>, prefix: &str, own: &[&str]) -> Properties {
+    let (entries, mut properties) = (reader.entries, BTreeMap::new());
+    for (name, value) in entries.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
+        let Some(key) = name.strip_prefix(prefix).filter(|key| !key.is_empty()) else { continue };
+        if HOST_PROPERTIES.contains(&key) {
+            reader.error(ErrorKind::Invalid, name, "is set by the host: exactly-once delivery rests on it");
+            continue;
+        }
+        let checked = reader::text(value).ok_or_else(|| "must be a single value".to_owned());
+        match checked.and_then(|text| secrets::check(&text).map(|()| text)) {
+            Ok(text) => drop(properties.insert(key.to_owned(), text)),
+            Err(message) => reader.error(ErrorKind::Invalid, name, message),
+        }
+    }
+    Properties::new(reader.origin, prefix, properties)
+}
+
+impl Default for WorkerConfig {
+    /// What a worker without a file does, in the working directory.
+    fn default() -> Self {
+        let (origin, entries) = (Origin::default(), BTreeMap::new());
+        read(&mut Reader::new(&origin, &entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What a worker makes of its file.
+
+    use super::*;
+    use crate::config::{SecretSource, SystemSecrets};
+
+    fn parse(text: &str) -> Result<(WorkerConfig, Vec<Warning>), Vec<ConfigError>> {
+        WorkerConfig::parse(Path::new("/etc/sandbar/sandbar.toml"), text.as_bytes())
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expected: &[&str]) {
+        let errors: Vec<_> = parse(text).unwrap_err().iter().map(ToString::to_string).collect();
+        let expected: Vec<_> = expected.iter().map(|line| format!("/etc/sandbar/sandbar.toml{line}")).collect();
+        assert_eq!(errors, expected);
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let (config, warnings) = parse("").unwrap();
+        assert!(warnings.is_empty());
+        assert_eq!(config.plugins, Path::new("/etc/sandbar/plugins"));
+        assert_eq!(config.cache, Path::new("/etc/sandbar/data/cache"));
+        assert_eq!(config.group_id, "sandbar");
+        assert_eq!(config.limits.memory_max_bytes, 256 << 20);
+        assert_eq!(config.limits.call_timeout, Duration::from_secs(10));
+        let BrokerConfig::Local(local) = &config.broker else { panic!("{:?}", config.broker) };
+        assert_eq!(local.log_retention, Some(Duration::from_secs(7 * 24 * 60 * 60)));
+        assert_eq!(WorkerConfig::default().plugins, Path::new("plugins"));
+    }
+
+    #[test]
+    fn what_the_file_says_wins() {
+        let text = r#"
+            plugins = "/srv/plugins"
+            data = "../data"
+            group.id = "west"
+            [local]
+            synchronous = "normal"
+            log.retention.ms = -1
+            [topic.defaults]
+            partitions = 3
+            cleanup.policy = "compact"
+            [sandbox]
+            fuel.per.call = 1_000
+            [log]
+            format = "json"
+        "#;
+        let (config, _) = parse(text).unwrap();
+        assert_eq!(config.plugins, Path::new("/srv/plugins"));
+        assert_eq!(config.cache, Path::new("/etc/sandbar/../data/cache"));
+        assert_eq!(config.limits.fuel_per_call, 1000);
+        assert_eq!(config.topic_defaults.partitions, 3);
+        assert_eq!(config.topic_defaults.cleanup_policy, CleanupPolicy::Compact);
+        assert_eq!((config.group_id.as_str(), config.log.format), ("west", LogFormat::Json));
+        let BrokerConfig::Local(local) = config.broker else { panic!() };
+        assert_eq!((local.synchronous, local.log_retention), (Synchronous::Normal, None));
+    }
+
+    #[test]
+    fn kafka_takes_any_property_and_shows_no_secret() {
+        let text = "[kafka]\nbootstrap.servers = \"a:9092\"\nlinger.ms = 5\nsasl.password = \"s3\"\n                    [local]\nsynchronous = \"full\"\n";
+        let (config, warnings) = parse(text).unwrap();
+        assert!(!format!("{config:?}").contains("s3"), "{config:?}");
+        assert_eq!(warnings[0].key.as_deref(), Some("local.synchronous"));
+        let BrokerConfig::Kafka(properties) = config.broker else { panic!() };
+        let resolved = properties.resolve(&SystemSecrets as &dyn SecretSource).unwrap();
+        assert_eq!(resolved["linger.ms"], "5");
+        assert_eq!(resolved["sasl.password"], "s3");
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_its_place() {
+        let text = "pluggins = \"x\"\n[kafka]\nacks = 1\ntransactional.id = \"x\"\n[sandbox]\n  memory.max.bytes = 1\n                    [log]\nlevel = \"loud\"\n";
+        refused(
+            text,
+            &[
+                ":1:1: pluggins: is not known, did you mean \"plugins\"?",
+                ":4:1: kafka.transactional.id: is set by the host: exactly-once delivery rests on it",
+                ":6:3: sandbox.memory.max.bytes: must be a whole number of bytes from 65536 to 4294967296, not \"1\"",
+                ":8:1: log.level: must be one of off, error, warn, info, debug, trace, not \"loud\"",
+                ": kafka.bootstrap.servers: is required where [kafka] has properties",
+            ],
+        );
+        assert_eq!(parse("a = \nb = ").unwrap_err().len(), 2);
+    }
+}
