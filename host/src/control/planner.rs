@@ -26,9 +26,8 @@ pub(super) struct Plugins {
 impl Plugins {
     /// Whether both are the same code.
     pub(super) fn same(&self, other: &Self) -> bool {
-        let hashes = |p: &Self| {
-            std::iter::once(&p.own).chain(&p.transforms).map(|p| p.inspection.sha256).collect::<Vec<_>>()
-        };
+        let hashes =
+            |p: &Self| std::iter::once(&p.own).chain(&p.transforms).map(|p| p.inspection.sha256).collect::<Vec<_>>();
         hashes(self) == hashes(other)
     }
 }
@@ -155,26 +154,18 @@ async fn split(settings: &ConnectorSettings, own: &StagePlan) -> Result<Vec<Valu
         abi_minor: ABI_MINOR,
         features: Vec::new(),
     };
-    let spec = OpenSpec {
-        identity: Arc::new(identity),
-        open,
-        limits: own.limits.clone(),
-        grants: own.grants.clone(),
-    };
+    let spec = OpenSpec { identity: Arc::new(identity), open, limits: own.limits.clone(), grants: own.grants.clone() };
     let ledger = Ledger::new("", own.limits.state_max_bytes);
-    let mut instance =
-        Instance::open(&own.compiled, &spec, ledger).await.map_err(|(error, _)| error.to_string())?;
+    let mut instance = Instance::open(&own.compiled, &spec, ledger).await.map_err(|(error, _)| error.to_string())?;
     let configs = instance.task_configs(settings.tasks_max).await.map_err(|error| error.to_string())?;
     // The instance was opened for this question alone; what it says at its end changes nothing.
     let _ = instance.close(CloseReason::Stop).await;
     match configs {
         None => Ok(vec![own.config.clone()]),
         Some(configs) if configs.is_empty() => Err("the source splits its work into no task at all".to_owned()),
-        Some(configs) if configs.len() > settings.tasks_max as usize => Err(format!(
-            "the source splits its work into {} tasks, tasks.max is {}",
-            configs.len(),
-            settings.tasks_max
-        )),
+        Some(configs) if configs.len() > settings.tasks_max as usize => {
+            Err(format!("the source splits its work into {} tasks, tasks.max is {}", configs.len(), settings.tasks_max))
+        }
         Some(configs) => Ok(configs),
     }
 }

@@ -237,7 +237,8 @@ impl Supervisor {
                 self.claim(path, &name);
             }
             Err(errors) => {
-                let runs = if self.definitions.contains_key(path) { "; what it defined before stays in force" } else { "" };
+                let runs =
+                    if self.definitions.contains_key(path) { "; what it defined before stays in force" } else { "" };
                 for problem in &errors {
                     warn!("definition refused: {problem}{runs}");
                 }
@@ -338,9 +339,7 @@ impl Supervisor {
         let transforms: Option<Vec<_>> = settings.transforms.iter().map(|t| find(&t.plugin)).collect();
         let (Some(own), Some(transforms)) = (own, transforms) else { return };
         let setup = Setup { settings: Arc::new(settings), plugins: Plugins { own, transforms } };
-        let same = |current: &Setup| {
-            current.settings == setup.settings && current.plugins.same(&setup.plugins)
-        };
+        let same = |current: &Setup| current.settings == setup.settings && current.plugins.same(&setup.plugins);
         if connector.current.as_ref().is_some_and(same) && connector.replan_at.is_none() {
             if !matches!(connector.problem, Some(Problem::Start(_))) {
                 connector.problem = None;
@@ -467,8 +466,7 @@ impl Supervisor {
                     Arc::clone(&task.progress),
                     careful,
                 );
-                let (connector, number, run, events) =
-                    (name.to_owned(), task.plan.task, task.run, self.events.clone());
+                let (connector, number, run, events) = (name.to_owned(), task.plan.task, task.run, self.events.clone());
                 tokio::spawn(async move {
                     let ending = match tokio::spawn(ran).await {
                         Ok(end) => ending(end),

@@ -15,7 +15,7 @@ mod validate;
 
 pub use embed::{EmbedError, embed};
 pub use error::PluginError;
-pub use load::{LoadError, load};
 pub use inspection::{Export, Import, Inspection, Memory, OptionalExports};
+pub use load::{LoadError, load};
 pub use registry::{Duplicate, Plugin, Registry};
 pub use validate::{PLUGIN_FEATURES, inspect};

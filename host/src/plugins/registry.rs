@@ -52,11 +52,7 @@ impl Registry {
             other.as_path() != file && held.name == new.name && held.version == new.version
         });
         if let Some((holder, _)) = clash {
-            return Err(Duplicate {
-                name: new.name.clone(),
-                version: new.version.to_string(),
-                holder: holder.clone(),
-            });
+            return Err(Duplicate { name: new.name.clone(), version: new.version.to_string(), holder: holder.clone() });
         }
         Ok(self.by_file.insert(file.to_owned(), plugin))
     }

@@ -177,7 +177,7 @@ async fn wait(context: &mut Context, hold: &mut Hold, why: &str, at_least: Durat
 /// One call, and one more on a fresh instance where the first one cost the instance.
 async fn call(
     stage: &mut Stage,
-    context: &Context,
+    context: &mut Context,
     batch: &Batch,
     place: &StatePlace,
 ) -> Result<TransformReply, CallError> {

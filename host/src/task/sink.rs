@@ -152,7 +152,7 @@ impl SinkPump {
     }
 
     /// One call, and one more on a fresh instance where nothing got lost with the first.
-    async fn call(&mut self, context: &Context, records: &Batch) -> Result<Outcomes, CallError> {
+    async fn call(&mut self, context: &mut Context, records: &Batch) -> Result<Outcomes, CallError> {
         let mut fresh = false;
         loop {
             context.progress.add_call();

@@ -98,8 +98,8 @@ impl SourcePump {
 
     /// One poll, and one more on a fresh instance where the first one cost the instance: it goes on from the offsets that
     /// were put, committed or not.
-    async fn poll(&mut self, context: &Context) -> Result<PollReply, CallError> {
-        let pace = &context.plan.pace;
+    async fn poll(&mut self, context: &mut Context) -> Result<PollReply, CallError> {
+        let pace = context.plan.pace.clone();
         let mut fresh = false;
         loop {
             context.progress.add_call();
