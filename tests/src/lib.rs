@@ -1,1 +1,3 @@
 //! What the tests share: contract suites, harnesses for processes and brokers, checkers.
+
+pub mod contract;
