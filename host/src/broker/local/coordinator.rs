@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Topic};
 use super::group::{Change, Group, MemberId, Subscription};
 use crate::broker::TopicPartition;
 
@@ -80,12 +80,18 @@ impl Coordinator {
         groups.change(&group, |members| members.group.evict(id, &topics));
     }
 
-    /// Lets groups know that there are new topics.
-    pub(super) fn topics_changed(&self) {
+    /// Adds topics to the catalog, and lets the groups that read them know.
+    pub(super) fn topics_found(&self, found: Vec<Arc<Topic>>) {
+        let new: Vec<Arc<Topic>> = found.into_iter().filter(|topic| self.catalog.add(Arc::clone(topic))).collect();
+        if new.is_empty() {
+            return;
+        }
         let topics = self.catalog.partition_counts();
         for members in self.lock().by_name.values_mut() {
-            members.group.assign(&topics);
-            members.wake();
+            if new.iter().any(|topic| members.group.reads(&topic.name)) {
+                members.group.assign(&topics);
+                members.wake();
+            }
         }
     }
 

@@ -38,12 +38,18 @@ impl From<BrokerError> for Failure {
 
 impl Failure {
     /// The failure for the caller, who learns the operation and the file.
-    pub(super) fn into_error(self, operation: &str, path: &Path) -> BrokerError {
+    pub(super) fn error(&self, operation: &str, path: &Path) -> BrokerError {
         match self {
-            Self::Refused(error) => error,
-            Self::Sqlite(error) => sqlite(&error, operation, path),
+            Self::Refused(error) => error.clone(),
+            Self::Sqlite(error) => sqlite(error, operation, path),
             Self::Frame(error) => BrokerError::fatal(operation, format!("{}: {error}", path.display())),
         }
+    }
+
+    /// Whether other work would fail in the same way now, so that there is no use in trying it by itself.
+    pub(super) fn is_lock(&self) -> bool {
+        let Self::Sqlite(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
 }
 

@@ -80,6 +80,11 @@ impl Group {
         self.members.is_empty() && self.evicted.is_empty()
     }
 
+    /// Whether any member reads a topic.
+    pub(super) fn reads(&self, topic: &str) -> bool {
+        self.members.iter().any(|member| member.subscription.matches(topic))
+    }
+
     /// Adds a member.
     pub(super) fn join(&mut self, id: MemberId, subscription: Subscription, topics: &BTreeMap<Arc<str>, i32>) {
         self.members.push(Member { id, subscription });

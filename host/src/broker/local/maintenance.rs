@@ -97,7 +97,7 @@ impl Maintenance {
     }
 
     fn note(&mut self, failure: Failure, shared: &Shared) {
-        let error = failure.into_error(OPERATION, &shared.path);
+        let error = failure.error(OPERATION, &shared.path);
         tracing::warn!(%error, "tidying up failed, the next run tries again");
         self.failure.get_or_insert(error);
     }

@@ -27,6 +27,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -40,7 +41,7 @@ use self::reader::LocalReader;
 use self::reads::Reads;
 use self::session::LocalSession;
 use self::staging::Staging;
-use self::writer::{Shared, Writer};
+use self::writer::{Shared, Work, Writer};
 use super::{
     Broker, BrokerError, CleanupPolicy, Commit, Created, Output, ReadSpec, Reader, Session, SessionSpec, TopicInfo,
     TopicSettings, Topics,
@@ -60,6 +61,8 @@ struct Inner {
     shared: Arc<Shared>,
     writer: Writer,
     reads: Arc<Reads>,
+    /// Counts batches, so that records without a key go to another partition with each.
+    turn: AtomicUsize,
 }
 
 impl LocalBroker {
@@ -79,7 +82,9 @@ impl LocalBroker {
         operations::refresh(&connection, &shared).map_err(|error| errors::sqlite(&error, operation, &path))?;
         let writer = Writer::start(connection, Arc::clone(&shared))
             .map_err(|error| BrokerError::retriable(operation, format!("no thread to write from: {error}")))?;
-        Ok(Self { inner: Arc::new(Inner { shared, writer, reads: Arc::new(Reads::new(path)) }) })
+        // A tool that writes one batch and ends must not always begin with the first partition.
+        let turn = AtomicUsize::new(usize::try_from(now_ms()).unwrap_or(0));
+        Ok(Self { inner: Arc::new(Inner { shared, writer, reads: Arc::new(Reads::new(path)), turn }) })
     }
 
     /// Deletes what retention and compaction no longer keep, now, and waits for it. It happens by itself every
@@ -93,7 +98,9 @@ impl Inner {
     async fn create_topic(&self, name: &str, settings: &TopicSettings) -> Result<(Created, Arc<Topic>), BrokerError> {
         let (name, settings) = (name.to_owned(), settings.clone());
         let operation = format!("create topic {name}");
-        self.writer.run(&operation, move |work| operations::create_topic(work, &name, &settings)).await
+        let work = move |work: &mut Work<'_>| operations::create_topic(work, &name, &settings);
+        let (created, topic) = self.writer.run(&operation, work).await?;
+        Ok((created, self.known(topic)))
     }
 
     /// A topic that may have been created by another process just now.
@@ -102,7 +109,18 @@ impl Inner {
             return Ok(Some(topic));
         }
         let (operation, name) = (format!("look for topic {name}"), name.to_owned());
-        self.writer.run(&operation, move |work| operations::find_topic(work, &name)).await
+        let found = self.writer.run(&operation, move |work| operations::find_topic(work, &name)).await?;
+        Ok(found.map(|topic| self.known(topic)))
+    }
+
+    /// The catalog's entry of a topic, which is the one that is watched; two may have found the topic at once.
+    fn known(&self, topic: Arc<Topic>) -> Arc<Topic> {
+        self.shared.catalog.get(&topic.name).unwrap_or(topic)
+    }
+
+    /// Another number each time.
+    fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What a session subscribes to; topics that are named are created.

@@ -32,7 +32,7 @@ pub(super) fn in_transaction<T>(
 
 /// Brings the catalog up to date with the file.
 pub(super) fn refresh(connection: &Connection, shared: &Shared) -> rusqlite::Result<()> {
-    let mut new = false;
+    let mut found = Vec::new();
     for topic in load_topics(connection)? {
         match shared.catalog.get(&topic.name) {
             Some(known) => {
@@ -40,12 +40,10 @@ pub(super) fn refresh(connection: &Connection, shared: &Shared) -> rusqlite::Res
                     known.grow(now.end());
                 }
             }
-            None => new |= shared.catalog.add(Arc::new(topic)),
+            None => found.push(Arc::new(topic)),
         }
     }
-    if new {
-        shared.coordinator.topics_changed();
-    }
+    shared.coordinator.topics_found(found);
     Ok(())
 }
 

@@ -20,13 +20,13 @@ const MAX_READS: usize = 8;
 pub(super) struct Reads {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Reads {
     /// None open yet.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default(), permits: Semaphore::new(MAX_READS) }
+        Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(MAX_READS)) }
     }
 
     /// Reads with a connection of its own. Each statement sees what was committed when it began.
@@ -36,11 +36,17 @@ impl Reads {
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
         let operation = operation.into();
-        let Ok(_permit) = self.permits.acquire().await else { return Err(writer::stopped(operation)) };
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let Ok(permit) = permit else { return Err(writer::stopped(operation)) };
         let reads = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || reads.with_connection(read)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            // Held until the read is over, even if nobody waits for it any more.
+            let _permit = permit;
+            reads.with_connection(read)
+        });
+        let done = done.await;
         match done {
-            Ok(result) => result.map_err(|failure| failure.into_error(&operation, &self.path)),
+            Ok(result) => result.map_err(|failure| failure.error(&operation, &self.path)),
             Err(error) => Err(BrokerError::fatal(operation, error)),
         }
     }

@@ -21,8 +21,6 @@ pub(super) const MAX_STAGED_BYTES: usize = 256 << 20;
 pub(super) struct Staging {
     staged: Arc<Vec<Staged>>,
     bytes: usize,
-    /// The partition for records without a key: another one for each batch.
-    turn: usize,
 }
 
 /// A batch, and where each of its records goes.
@@ -56,10 +54,9 @@ impl Staging {
         }
         check_sizes(&output, broker.shared.options.max_message_bytes)?;
         let topics = topics_of(broker, &output, settings).await?;
-        let placed = place(&output, &topics, self.turn)?;
+        let placed = place(&output, &topics, broker.next_turn())?;
         Arc::make_mut(&mut self.staged).push(placed);
         self.bytes = bytes;
-        self.turn = self.turn.wrapping_add(1);
         Ok(())
     }
 

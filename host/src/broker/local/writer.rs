@@ -65,7 +65,7 @@ enum Message {
 trait Job: Send {
     fn weight(&self) -> usize;
     fn run(&mut self, work: &mut Work<'_>) -> Result<(), Failure>;
-    fn fail(&mut self, failure: Failure, path: &Path);
+    fn fail(&mut self, failure: &Failure, path: &Path);
     fn answer(self: Box<Self>);
 }
 
@@ -90,13 +90,7 @@ impl Work<'_> {
     }
 
     fn publish(self) {
-        let mut new = false;
-        for topic in self.topics {
-            new |= self.shared.catalog.add(topic);
-        }
-        if new {
-            self.shared.coordinator.topics_changed();
-        }
+        self.shared.coordinator.topics_found(self.topics);
         for (partition, end) in self.grown {
             partition.grow(end);
         }
@@ -180,8 +174,8 @@ where
         Ok(())
     }
 
-    fn fail(&mut self, failure: Failure, path: &Path) {
-        self.outcome = Some(Err(failure.into_error(&self.operation, path)));
+    fn fail(&mut self, failure: &Failure, path: &Path) {
+        self.outcome = Some(Err(failure.error(&self.operation, path)));
     }
 
     fn answer(self: Box<Self>) {
@@ -247,13 +241,12 @@ impl Thread {
     /// All in one transaction; should that fail, each in one of its own, so that only the one at fault suffers.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         if let Err(failure) = self.transaction(&mut jobs) {
-            if let [job] = &mut jobs[..] {
-                job.fail(failure, &self.shared.path);
-            } else {
-                for job in &mut jobs {
-                    if let Err(failure) = self.transaction(std::slice::from_mut(job)) {
-                        job.fail(failure, &self.shared.path);
-                    }
+            let alone = jobs.len() > 1 && !failure.is_lock();
+            for job in &mut jobs {
+                if !alone {
+                    job.fail(&failure, &self.shared.path);
+                } else if let Err(failure) = self.transaction(std::slice::from_mut(job)) {
+                    job.fail(&failure, &self.shared.path);
                 }
             }
         }
