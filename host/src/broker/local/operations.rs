@@ -10,7 +10,7 @@ use super::errors::Failure;
 use super::writer::{Shared, Work};
 use crate::broker::{BrokerError, CleanupPolicy, Created, TopicPartition, TopicSettings};
 
-/// Partitions of one topic at most; Kafka has no bound, its users do.
+/// Partitions of one topic at most: each costs a row and a little memory, in every process that opens the file.
 const MAX_PARTITIONS: i32 = 10_000;
 
 /// Runs work in a transaction that is rolled back if the work or the commit fails.

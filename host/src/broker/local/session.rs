@@ -185,7 +185,9 @@ impl Session for LocalSession {
             };
             let start = offset.or_else(|| committed.get(&place).copied()).unwrap_or(0);
             let watch = Watch::new(Arc::clone(partition), &self.wake);
-            self.cursors.insert(place, Cursor { watch, next: start, restart: start, revoked: false });
+            // Taken up again at another offset, a partition that is on its way out stays so.
+            let revoked = self.cursors.get(&place).is_some_and(|cursor| cursor.revoked);
+            self.cursors.insert(place, Cursor { watch, next: start, restart: start, revoked });
         }
         Ok(())
     }

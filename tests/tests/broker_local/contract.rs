@@ -1,4 +1,4 @@
-//! The broker contract, against the embedded broker.
+//! The broker contract, with one broker for all cases.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
