@@ -12,3 +12,4 @@ pub mod discovery;
 pub mod plugins;
 pub mod sandbox;
 pub mod task;
+pub mod wiring;

@@ -1,0 +1,89 @@
+//! Wires production together, in this one file: the engine, a broker, the folder and the supervisor.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::broker::Broker;
+use crate::broker::local::{Durability, LocalBroker, LocalOptions};
+use crate::config::{BrokerConfig, LocalConfig, Synchronous, WorkerConfig};
+use crate::control::{Status, Supervisor};
+use crate::discovery::Discovery;
+use crate::sandbox::Engine;
+
+/// The file whose lock shows that a host runs on a data folder.
+const LOCK_FILE: &str = "sandbar.lock";
+
+/// The broker a worker's configuration names. Kafka need not be up yet.
+pub async fn broker(worker: &WorkerConfig) -> anyhow::Result<Arc<dyn Broker>> {
+    match &worker.broker {
+        BrokerConfig::Local(config) => {
+            std::fs::create_dir_all(&worker.data)
+                .with_context(|| format!("data folder {} cannot be created", worker.data.display()))?;
+            let (data, options) = (worker.data.clone(), local_options(config));
+            let broker = tokio::task::spawn_blocking(move || LocalBroker::open_with(&data, options)).await??;
+            Ok(Arc::new(broker))
+        }
+        BrokerConfig::Kafka(_) => bail!("kafka is not wired yet"),
+    }
+}
+
+fn local_options(config: &LocalConfig) -> LocalOptions {
+    LocalOptions {
+        durability: match config.synchronous {
+            Synchronous::Full => Durability::Full,
+            Synchronous::Normal => Durability::Process,
+        },
+        max_message_bytes: config.message_max_bytes,
+        retention: config.log_retention,
+        maintenance_interval: config.log_retention_check_interval,
+        ..LocalOptions::default()
+    }
+}
+
+/// Runs a worker until it is told to stop. Returns whether all tasks ended by themselves. `watch` is handed the state of
+/// the connectors, to show it.
+pub async fn run(
+    worker: Arc<WorkerConfig>,
+    stop: watch::Receiver<bool>,
+    watch: impl FnOnce(watch::Receiver<Status>),
+) -> anyhow::Result<bool> {
+    std::fs::create_dir_all(&worker.plugins)
+        .with_context(|| format!("plugin folder {} cannot be created", worker.plugins.display()))?;
+    let _lock = match &worker.broker {
+        BrokerConfig::Local(_) => Some(lock(&worker.data)?),
+        BrokerConfig::Kafka(_) => None,
+    };
+    let broker = broker(&worker).await?;
+    let engine = Engine::new()?;
+    info!(broker = broker.describe(), plugins = %worker.plugins.display(), "sandbar {} starts", env!("CARGO_PKG_VERSION"));
+    let discovery = Discovery::new(&worker.plugins, worker.scan_interval)
+        .with_context(|| format!("plugin folder {} cannot be followed", worker.plugins.display()))?;
+    let supervisor = Supervisor::new(Arc::clone(&worker), engine, broker);
+    watch(supervisor.status());
+    Ok(supervisor.run(discovery, stop).await)
+}
+
+/// Makes sure that no other host runs on a data folder.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(data).with_context(|| format!("data folder {} cannot be created", data.display()))?;
+    let path = data.join(LOCK_FILE);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("{} cannot be opened", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another host runs on the data folder {}; stop it, or give this one another folder with --data",
+            data.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+    }
+}
