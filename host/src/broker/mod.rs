@@ -6,6 +6,7 @@
 mod error;
 pub mod kafka;
 pub mod local;
+pub mod partitioner;
 mod types;
 
 use std::time::Duration;

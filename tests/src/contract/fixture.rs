@@ -1,5 +1,6 @@
 //! What every case starts from: a broker, names nobody else uses, and ways to write and read that wait with a limit.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -28,6 +29,21 @@ static CASES: AtomicU64 = AtomicU64::new(0);
 pub struct Fixture {
     broker: Arc<dyn Broker>,
     run: String,
+    _keep: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// A broker, and what has to stay until the case is over: a directory, a process.
+pub struct Opened {
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// What has to stay.
+    pub keep: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl From<Arc<dyn Broker>> for Opened {
+    fn from(broker: Arc<dyn Broker>) -> Self {
+        Self { broker, keep: None }
+    }
 }
 
 /// A record as cases compare it.
@@ -59,10 +75,11 @@ impl Row {
 
 impl Fixture {
     /// A fixture on a broker.
-    pub fn new(broker: Arc<dyn Broker>) -> Self {
+    pub fn new(opened: impl Into<Opened>) -> Self {
+        let Opened { broker, keep } = opened.into();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let case = CASES.fetch_add(1, Ordering::Relaxed);
-        Self { broker, run: format!("{started:x}-{}-{case}", std::process::id()) }
+        Self { broker, run: format!("{started:x}-{}-{case}", std::process::id()), _keep: keep }
     }
 
     /// The broker.

@@ -136,6 +136,8 @@ pub async fn a_session_may_begin_at_its_own_offsets(fixture: &Fixture) -> Result
     })
     .await?;
     task.until_pending(3).await?;
+    task.abort().await?;
+    task.until_pending(3).await?;
     assert_eq!(numbers(&task.pending), [7, 8, 9]);
     task.commit().await?;
     fixture.write_numbers(&topic, 10..12).await?;

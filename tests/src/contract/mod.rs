@@ -11,10 +11,11 @@ pub mod state;
 mod task;
 pub mod transactions;
 
-pub use fixture::{Fixture, Row, WITHIN, output, rows, within};
+pub use fixture::{Fixture, Opened, Row, WITHIN, output, rows, within};
 pub use task::Task;
 
-/// Makes one `#[tokio::test]` of each case. The argument is an `async fn() -> anyhow::Result<Arc<dyn Broker>>`.
+/// Makes one `#[tokio::test]` of each case. The argument is an `async fn() -> anyhow::Result<Arc<dyn Broker>>`,
+/// or one that answers with an [`Opened`](crate::contract::Opened).
 #[macro_export]
 macro_rules! contract_tests {
     ($open:path) => {
