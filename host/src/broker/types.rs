@@ -39,8 +39,8 @@ pub struct TopicPartitionOffset {
     pub offset: i64,
 }
 
-/// Who a session belongs to, and what it reads.
-#[derive(Clone, Debug)]
+/// Who a session belongs to, and what it reads. It has no `Debug`: the overrides may hold secrets.
+#[derive(Clone)]
 pub struct SessionSpec {
     /// The worker group, the first part of the transactional id `<group>-<connector>-<task>`.
     pub worker_group: String,
