@@ -55,8 +55,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let message = serde_json::to_vec(&open)?;
     let identity = Identity { plugin: "shout".into(), version: "0".into(), connector: "bench".into(), task: 0 };
-    let spec =
-        OpenSpec { identity: Arc::new(identity), open, limits: Limits::default(), grants: Grants::default() };
+    let spec = OpenSpec { identity: Arc::new(identity), open, limits: Limits::default(), grants: Grants::default() };
     let ledger = || Ledger::new("", 1 << 20);
     let mut instance = Instance::open(&compiled, &spec, ledger()).await.map_err(|(error, _)| error)?;
 
