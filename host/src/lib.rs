@@ -13,4 +13,5 @@ pub mod discovery;
 pub mod plugins;
 pub mod sandbox;
 pub mod task;
+mod text;
 pub mod wiring;
