@@ -159,7 +159,8 @@ fn embed_refuses_what_cannot_be_a_plugin_and_leaves_it_alone() {
 #[test]
 fn validate_is_content_with_what_is_right() {
     let folder = with_plugin();
-    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out"}}"#;
+    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out",
+        "sandbox.env": "UPPER_LOCALE"}}"#;
     put(&folder, "plugins/a.json", definition);
     put(&folder, "sandbar.toml", "group.id = \"west\"\n");
     let told = done(folder.path(), &["validate"]);
@@ -307,7 +308,7 @@ impl Worker {
 fn run_ends_in_good_order_when_asked_to() {
     let folder = with_plugin();
     let mut worker = Worker::start(&folder);
-    assert_eq!(worker.expect("ready")["plugins"], 1);
+    assert_eq!(worker.expect("plugin loaded")["plugin"], "upper");
     worker.signal(rustix::process::Signal::TERM);
     worker.expect("stopped");
     assert_eq!(worker.child.wait().expect("it ends").code(), Some(0));
