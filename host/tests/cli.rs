@@ -287,8 +287,9 @@ impl Worker {
     #[track_caller]
     fn expect(&self, message: &str) -> Value {
         loop {
-            let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("{message:?} was not logged"));
-            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            // A failure names the message that did not come.
+            let line = self.lines.recv_timeout(LIMIT).expect(message);
+            let line: Value = serde_json::from_str(&line).expect("a line of the log is JSON");
             if line["message"] == message {
                 return line;
             }

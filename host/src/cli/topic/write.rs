@@ -71,6 +71,9 @@ struct Form {
     json: bool,
 }
 
+/// A key and a value, either of which may be null.
+type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Writes records.
 pub(super) fn run(args: &WriteArgs) -> Outcome {
     let connection = Connection::to_write(&args.worker)?;
@@ -163,7 +166,7 @@ impl Form {
         Ok(())
     }
 
-    fn split<'a>(&'a self, line: &'a [u8]) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), String> {
+    fn split<'a>(&'a self, line: &'a [u8]) -> Result<KeyValue<'a>, String> {
         let (key, value) = match &self.key_separator {
             None => (self.key.as_ref().map(String::as_bytes), line),
             Some(separator) => {
