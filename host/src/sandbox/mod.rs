@@ -36,7 +36,7 @@ pub struct Limits {
     pub call_timeout: Duration,
     /// Linear memory, in bytes.
     pub memory_max_bytes: usize,
-    /// Bytes of keys and values of state the ledger may hold.
+    /// Bytes of state and source offsets the ledger may hold; each entry counts its key, its value, and 128 bytes.
     pub state_max_bytes: usize,
 }
 
