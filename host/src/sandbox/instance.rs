@@ -143,6 +143,8 @@ impl Instance {
             None => PollReply { output: None, end_of_data: false },
             Some(bytes) => {
                 let batch = self.batch("poll", bytes)?;
+                reply::check_poll(&batch.frame())
+                    .map_err(|message| self.violation("poll", CallErrorKind::Contract(message)))?;
                 let end_of_data = batch.frame().end_of_data();
                 PollReply { output: Some(batch).filter(|b| !b.is_empty()), end_of_data }
             }
