@@ -228,6 +228,7 @@ impl Instance {
         let Some(function) = self.exports.assigned.clone() else { return Ok(Vec::new()) };
         let output = self.tell("assigned", &function, partitions).await?;
         let answer: Option<Partitions> = output.map(|bytes| self.json("assigned", &bytes)).transpose()?;
+        self.data().ledger.merge_call();
         Ok(answer.unwrap_or_default().partitions)
     }
 
@@ -235,6 +236,7 @@ impl Instance {
     pub async fn revoked(&mut self, partitions: Vec<AssignedPartition>) -> Result<(), CallError> {
         let Some(function) = self.exports.revoked.clone() else { return Ok(()) };
         self.tell("revoked", &function, partitions).await?;
+        self.data().ledger.merge_call();
         Ok(())
     }
 
@@ -278,9 +280,7 @@ impl Instance {
         let message = serde_json::to_vec(&Partitions { partitions })
             .map_err(|e| self.error(call, CallErrorKind::Contract(e.to_string())))?;
         let args = self.pass(call, &message).await?;
-        let output = self.call(call, function, args, StatePlace::Task).await?;
-        self.data().ledger.merge_call();
-        Ok(output)
+        self.call(call, function, args, StatePlace::Task).await
     }
 
     /// Copies bytes into the guest's input buffer, asking for a larger one first where it is too small.
