@@ -344,6 +344,7 @@ impl Instance {
         let state = self.store.data_mut();
         state.ledger.begin_call(place);
         state.last_error = None;
+        state.memory.refused = None;
         state.deadline = deadline;
         self.store.set_epoch_deadline(1);
         self.store
