@@ -11,7 +11,7 @@ use wasmtime::{Memory, Store, Trap, TypedFunc, UpdateDeadline, WasmBacktrace, Wa
 use super::compile::Compiled;
 use super::error::{CallError, CallErrorKind, Identity};
 use super::exports::Exports;
-use super::host_state::{HostState, MemoryLimit};
+use super::host_state::{GuestLog, HostState, LogQuota, MemoryLimit};
 use super::ledger::Ledger;
 use super::reply::{self, PollReply, TransformReply};
 use super::wasi::{self, Grants};
@@ -36,6 +36,8 @@ pub struct OpenSpec {
     pub limits: Limits,
     /// Its grants.
     pub grants: Grants,
+    /// How much it may log; instances that follow each other share it.
+    pub log: LogQuota,
 }
 
 /// A running plugin.
@@ -58,7 +60,7 @@ impl Instance {
             kind: CallErrorKind::Start(message),
             trace: None,
         };
-        let log = wasi::log(&spec.identity);
+        let log = GuestLog::new(Arc::clone(&spec.identity), spec.log.clone());
         let wasi = match wasi::context(&spec.grants, &log) {
             Ok(wasi) => wasi,
             Err(message) => return Err((start_error(message), ledger)),

@@ -20,6 +20,7 @@ mod wasi;
 pub use compile::{CompileError, Compiled, Origin};
 pub use engine::{Engine, EngineError};
 pub use error::{CallError, CallErrorKind, Identity};
+pub use host_state::LogQuota;
 pub use instance::{Instance, OpenSpec};
 pub use ledger::{Ledger, Staged};
 pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
