@@ -49,6 +49,8 @@ pub struct Instance {
     limits: Limits,
     /// The guest's input buffer, and how much it holds.
     input: (u32, usize),
+    /// A call ended in a way after which its memory means nothing: it is never called again.
+    is_dead: bool,
 }
 
 impl Instance {
@@ -67,6 +69,7 @@ impl Instance {
         };
         let state = HostState {
             wasi,
+            kind: spec.open.kind,
             config: spec.open.config.clone(),
             ledger,
             memory: MemoryLimit { max: spec.limits.memory_max_bytes, refused: None, peak: 0 },
@@ -118,6 +121,7 @@ impl Instance {
                 identity: Arc::clone(&spec.identity),
                 limits: spec.limits.clone(),
                 input: (0, 0),
+                is_dead: false,
             }),
             Err(message) => Err((message, store)),
         }
@@ -242,8 +246,11 @@ impl Instance {
         Ok(())
     }
 
-    /// The last call.
+    /// The last call. A broken instance is not called even for this.
     pub async fn close(&mut self, reason: CloseReason) -> Result<(), CallError> {
+        if self.is_dead {
+            return Ok(());
+        }
         let function = self.exports.close.clone();
         self.call("close", &function, reason as i32, StatePlace::Task).await?;
         Ok(())
@@ -342,6 +349,10 @@ impl Instance {
     }
 
     fn begin(&mut self, place: StatePlace) -> Result<(), CallError> {
+        if self.is_dead {
+            let message = "an earlier call broke the instance, it is not called again".to_owned();
+            return Err(self.error("start", CallErrorKind::Start(message)));
+        }
         let deadline = Instant::now() + self.limits.call_timeout;
         let state = self.store.data_mut();
         state.ledger.begin_call(place);
@@ -368,6 +379,7 @@ impl Instance {
             Ok(Err(error)) => {
                 let (kind, trace) = self.trap(&error);
                 self.data().ledger.drop_call();
+                self.is_dead = true;
                 Err(CallError { identity: Arc::clone(&self.identity), call, kind, trace })
             }
             Err(_) => Err(self.violation(call, CallErrorKind::TimedOut(self.limits.call_timeout))),
@@ -386,8 +398,8 @@ impl Instance {
             Some(Trap::Interrupt) => CallErrorKind::TimedOut(self.limits.call_timeout),
             _ => match (state.memory.refused, &state.last_error) {
                 (Some(wanted), _) => CallErrorKind::OutOfMemory { wanted, limit: state.memory.max },
-                (None, Some((_, message))) => CallErrorKind::Trap(message.clone()),
-                (None, None) => CallErrorKind::Trap(error.root_cause().to_string()),
+                (None, Some((_, message))) if !message.is_empty() => CallErrorKind::Trap(message.clone()),
+                (None, _) => CallErrorKind::Trap(error.root_cause().to_string()),
             },
         };
         (kind, trace)
@@ -442,6 +454,7 @@ impl Instance {
     /// An error of a call that leaves nothing.
     fn violation(&mut self, call: &'static str, kind: CallErrorKind) -> CallError {
         self.data().ledger.drop_call();
+        self.is_dead |= !kind.spares_instance();
         self.error(call, kind)
     }
 

@@ -6,7 +6,7 @@ use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 
 use super::chain::Chain;
-use super::context::{Context, Waited};
+use super::context::Context;
 use super::stage::Stage;
 use super::{TaskEnd, TaskError};
 use crate::batch::Batch;
@@ -25,17 +25,16 @@ pub(super) async fn run(context: &mut Context) -> Result<TaskEnd, TaskError> {
         source: Stage::new(&plan, &plan.plugin, Kind::Source, &context.progress),
         chain: Chain { stages },
         batches: 0,
+        acknowledged: 0,
         pause: FIRST_PAUSE,
     };
     let offsets = context.session.load_offsets().await?;
     if let Some(ledger) = pump.source.ledger() {
         ledger.load_offsets(offsets);
     }
-    for stage in std::iter::once(&mut pump.source).chain(&mut pump.chain.stages) {
-        stage.load_state(context, StatePlace::Task).await?;
-    }
+    pump.source.load_state(context, StatePlace::Task).await?;
     pump.source.instance().await?;
-    pump.chain.open().await?;
+    pump.chain.open(context).await?;
     let ended = pump.run(context).await;
     let reason = context.stopping().unwrap_or(CloseReason::Stop);
     pump.source.close(reason).await;
@@ -48,6 +47,8 @@ struct SourcePump {
     chain: Chain,
     /// Polls of the live instance that returned records.
     batches: u64,
+    /// As many of them it was told are durable.
+    acknowledged: u64,
     /// The pause after the next poll that returns nothing.
     pause: Duration,
 }
@@ -64,11 +65,9 @@ impl SourcePump {
                 Ok(reply) => reply,
                 Err(error) if error.kind.spares_instance() => {
                     self.commit(context).await?;
-                    let hold = hold.get_or_insert_with(|| context.hold(false));
-                    match context.wait(hold, &error.to_string(), error.kind.delay()).await {
-                        Waited::Stopping => return Ok(TaskEnd::Stopped),
-                        _ => continue,
-                    }
+                    let hold = hold.get_or_insert_with(|| context.hold(None));
+                    context.wait(hold, &error.to_string(), error.kind.delay()).await?;
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -110,7 +109,7 @@ impl SourcePump {
             match polled {
                 Err(error) if !error.kind.spares_instance() => {
                     self.source.discard(&error);
-                    self.batches = 0;
+                    (self.batches, self.acknowledged) = (0, 0);
                     if fresh || !error.kind.may_be_poison() {
                         return Err(error);
                     }
@@ -139,7 +138,8 @@ impl SourcePump {
             return Ok(());
         }
         context.commit().await?;
-        if self.batches > 0 {
+        if self.batches > self.acknowledged {
+            self.acknowledged = self.batches;
             let acknowledged = match self.source.instance().await {
                 Ok(instance) => instance.committed(self.batches).await,
                 Err(error) => Err(error),
@@ -148,7 +148,7 @@ impl SourcePump {
             if let Err(error) = acknowledged {
                 if !error.kind.spares_instance() {
                     self.source.discard(&error);
-                    self.batches = 0;
+                    (self.batches, self.acknowledged) = (0, 0);
                 }
                 return Err(error.into());
             }
