@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sandbar_abi::manifest::{Access, Kind};
 use sandbar_abi::message::Open;
@@ -13,7 +14,7 @@ use crate::config::{
     ConnectorSettings, PluginSettings, Properties, SandboxSettings, SystemSecrets, Tolerance, WorkerConfig,
 };
 use crate::plugins::Plugin;
-use crate::sandbox::{Grants, Identity, Instance, Ledger, Limits, OpenSpec};
+use crate::sandbox::{Grants, Identity, Instance, Ledger, Limits, LogQuota, OpenSpec};
 use crate::task::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
 use crate::text::one_line;
 
@@ -155,7 +156,13 @@ async fn split(settings: &ConnectorSettings, own: &StagePlan) -> Result<Vec<Valu
         abi_minor: ABI_MINOR,
         features: Vec::new(),
     };
-    let spec = OpenSpec { identity: Arc::new(identity), open, limits: own.limits.clone(), grants: own.grants.clone() };
+    let spec = OpenSpec {
+        identity: Arc::new(identity),
+        open,
+        limits: own.limits.clone(),
+        grants: own.grants.clone(),
+        log: LogQuota::new(Instant::now()),
+    };
     let ledger = Ledger::new("", own.limits.state_max_bytes);
     let mut instance = Instance::open(&own.compiled, &spec, ledger).await.map_err(|(error, _)| error.to_string())?;
     let configs = instance.task_configs(settings.tasks_max).await.map_err(|error| error.to_string())?;

@@ -196,6 +196,7 @@ impl Supervisor {
                     ""
                 };
                 warn!(file = %shown, "plugin refused: {error}{kept}");
+                self.registry.forget_refused(file);
                 return;
             }
         };
@@ -209,6 +210,15 @@ impl Supervisor {
             }
             Err(duplicate) => warn!(file = %shown, "plugin refused: {duplicate}"),
         }
+        self.admit_plugins();
+    }
+
+    /// Takes in plugins that were duplicates of what is gone by now.
+    fn admit_plugins(&mut self) {
+        for (file, plugin) in self.registry.admit() {
+            let (name, version) = (&plugin.manifest().name, &plugin.manifest().version);
+            info!(file = %file.display(), plugin = %name, %version, "plugin loaded, it is no duplicate any more");
+        }
     }
 
     fn forget_plugin(&mut self, file: &Path) {
@@ -217,6 +227,7 @@ impl Supervisor {
             let manifest = plugin.manifest();
             info!(file = %file.display(), plugin = %manifest.name, version = %manifest.version, "plugin file removed; connectors that run it keep running");
         }
+        self.admit_plugins();
     }
 
     fn define(&mut self, file: &FoundFile) {

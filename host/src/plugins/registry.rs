@@ -41,25 +41,54 @@ pub struct Duplicate {
 #[derive(Default)]
 pub struct Registry {
     by_file: BTreeMap<PathBuf, Arc<Plugin>>,
+    /// What was refused because another file holds the same version: it gets its turn once that file lets go of it.
+    refused: BTreeMap<PathBuf, Arc<Plugin>>,
 }
 
 impl Registry {
     /// Takes a plugin in, and returns the one its file held before.
     pub fn insert(&mut self, file: &Path, plugin: Arc<Plugin>) -> Result<Option<Arc<Plugin>>, Duplicate> {
-        let new = plugin.manifest();
-        let clash = self.by_file.iter().find(|(other, held)| {
-            let held = held.manifest();
-            other.as_path() != file && held.name == new.name && held.version == new.version
-        });
-        if let Some((holder, _)) = clash {
-            return Err(Duplicate { name: new.name.clone(), version: new.version.to_string(), holder: holder.clone() });
+        if let Some(holder) = self.holder(file, &plugin) {
+            let (name, version) = (plugin.manifest().name.clone(), plugin.manifest().version.to_string());
+            let holder = holder.to_owned();
+            self.refused.insert(file.to_owned(), plugin);
+            return Err(Duplicate { name, version, holder });
         }
+        self.refused.remove(file);
         Ok(self.by_file.insert(file.to_owned(), plugin))
     }
 
     /// Forgets what a file held. What runs from it keeps running.
     pub fn remove(&mut self, file: &Path) -> Option<Arc<Plugin>> {
+        self.refused.remove(file);
         self.by_file.remove(file)
+    }
+
+    /// Forgets what was refused of a file: it holds something else by now.
+    pub fn forget_refused(&mut self, file: &Path) {
+        self.refused.remove(file);
+    }
+
+    /// Takes in what was refused and is no duplicate any more, and returns it.
+    pub fn admit(&mut self) -> Vec<(PathBuf, Arc<Plugin>)> {
+        let mut admitted = Vec::new();
+        for (file, plugin) in std::mem::take(&mut self.refused) {
+            // What is still a duplicate goes back to where it was.
+            if self.insert(&file, Arc::clone(&plugin)).is_ok() {
+                admitted.push((file, plugin));
+            }
+        }
+        admitted
+    }
+
+    /// The other file that holds the same version of a plugin.
+    fn holder(&self, file: &Path, plugin: &Plugin) -> Option<&Path> {
+        let new = plugin.manifest();
+        let clash = self.by_file.iter().find(|(other, held)| {
+            let held = held.manifest();
+            other.as_path() != file && held.name == new.name && held.version == new.version
+        });
+        clash.map(|(holder, _)| holder.as_path())
     }
 
     /// The newest version of a plugin that will do.

@@ -1,7 +1,7 @@
 //! What the host keeps for one instance while it runs: its grants, its ledger, its budgets, its last words.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sandbar_abi::ErrorClass;
@@ -74,20 +74,20 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
-/// Where a guest's lines go. Cloning it shares the quota's owner, not the quota: stdio streams hold their own.
+/// Where a guest's lines go.
 #[derive(Clone, Debug)]
 pub(super) struct GuestLog {
     identity: Arc<Identity>,
-    quota: Quota,
+    quota: LogQuota,
 }
 
 impl GuestLog {
-    pub(super) fn new(identity: Arc<Identity>, now: Instant) -> Self {
-        Self { identity, quota: Quota::new(now) }
+    pub(super) fn new(identity: Arc<Identity>, quota: LogQuota) -> Self {
+        Self { identity, quota }
     }
 
     /// Passes a line on, if the quota allows. The first line left out says so.
-    pub(super) fn line(&mut self, level: i32, text: &str, now: Instant) {
+    pub(super) fn line(&self, level: i32, text: &str, now: Instant) {
         let id = &*self.identity;
         match self.quota.take(now) {
             Taken::Yes { dropped } => {
@@ -110,6 +110,23 @@ impl GuestLog {
     }
 }
 
+/// How many lines a plugin may log in a task. Clones share it: its streams do, and the instances that follow each other,
+/// because a plugin that fails as soon as it is started would else begin anew each time.
+#[derive(Clone, Debug)]
+pub struct LogQuota(Arc<Mutex<Quota>>);
+
+impl LogQuota {
+    /// A quota of which nothing is used.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Quota::new(now))))
+    }
+
+    fn take(&self, now: Instant) -> Taken {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(now)
+    }
+}
+
 /// A bucket of tokens that refills with time.
 #[derive(Clone, Debug)]
 struct Quota {
@@ -126,7 +143,7 @@ enum Taken {
 }
 
 impl Quota {
-    fn new(now: Instant) -> Self {
+    const fn new(now: Instant) -> Self {
         Self { tokens: LOG_BURST, refilled: now, dropped: 0 }
     }
 

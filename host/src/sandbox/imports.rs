@@ -117,13 +117,13 @@ fn state_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmti
     let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
     let key = memory::slice(bytes, "state_put: key", kp, kl)?;
     let value = memory::slice(bytes, "state_put: value", vp, vl)?;
-    Ok(code(fits(key, value).and_then(|()| state.ledger.put_state(key, Some(value)))))
+    Ok(code(fits(key, value).and_then(|()| state.ledger.put_state(key, value))))
 }
 
 fn state_delete(mut guest: Guest<'_>, kp: i32, kl: i32) -> wasmtime::Result<i32> {
     let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
     let key = memory::slice(bytes, "state_delete: key", kp, kl)?;
-    Ok(code(fits(key, &[]).and_then(|()| state.ledger.put_state(key, None))))
+    Ok(code(fits(key, &[]).map(|()| state.ledger.delete_state(key))))
 }
 
 fn fits(key: &[u8], value: &[u8]) -> Result<(), PutRefused> {

@@ -11,7 +11,7 @@ use wasmtime::{Memory, Store, Trap, TypedFunc, UpdateDeadline, WasmBacktrace, Wa
 use super::compile::Compiled;
 use super::error::{CallError, CallErrorKind, Identity};
 use super::exports::Exports;
-use super::host_state::{HostState, MemoryLimit};
+use super::host_state::{GuestLog, HostState, LogQuota, MemoryLimit};
 use super::ledger::Ledger;
 use super::reply::{self, PollReply, TransformReply};
 use super::wasi::{self, Grants};
@@ -36,6 +36,8 @@ pub struct OpenSpec {
     pub limits: Limits,
     /// Its grants.
     pub grants: Grants,
+    /// How much it may log; instances that follow each other share it.
+    pub log: LogQuota,
 }
 
 /// A running plugin.
@@ -60,7 +62,7 @@ impl Instance {
             kind: CallErrorKind::Start(message),
             trace: None,
         };
-        let log = wasi::log(&spec.identity);
+        let log = GuestLog::new(Arc::clone(&spec.identity), spec.log.clone());
         let wasi = match wasi::context(&spec.grants, &log) {
             Ok(wasi) => wasi,
             Err(message) => return Err((start_error(message), ledger)),
@@ -147,6 +149,8 @@ impl Instance {
             None => PollReply { output: None, end_of_data: false },
             Some(bytes) => {
                 let batch = self.batch("poll", bytes)?;
+                reply::check_poll(&batch.frame())
+                    .map_err(|message| self.violation("poll", CallErrorKind::Contract(message)))?;
                 let end_of_data = batch.frame().end_of_data();
                 PollReply { output: Some(batch).filter(|b| !b.is_empty()), end_of_data }
             }
@@ -230,6 +234,7 @@ impl Instance {
         let Some(function) = self.exports.assigned.clone() else { return Ok(Vec::new()) };
         let output = self.tell("assigned", &function, partitions).await?;
         let answer: Option<Partitions> = output.map(|bytes| self.json("assigned", &bytes)).transpose()?;
+        self.data().ledger.merge_call();
         Ok(answer.unwrap_or_default().partitions)
     }
 
@@ -237,6 +242,7 @@ impl Instance {
     pub async fn revoked(&mut self, partitions: Vec<AssignedPartition>) -> Result<(), CallError> {
         let Some(function) = self.exports.revoked.clone() else { return Ok(()) };
         self.tell("revoked", &function, partitions).await?;
+        self.data().ledger.merge_call();
         Ok(())
     }
 
@@ -283,9 +289,7 @@ impl Instance {
         let message = serde_json::to_vec(&Partitions { partitions })
             .map_err(|e| self.error(call, CallErrorKind::Contract(e.to_string())))?;
         let args = self.pass(call, &message).await?;
-        let output = self.call(call, function, args, StatePlace::Task).await?;
-        self.data().ledger.merge_call();
-        Ok(output)
+        self.call(call, function, args, StatePlace::Task).await
     }
 
     /// Copies bytes into the guest's input buffer, asking for a larger one first where it is too small.

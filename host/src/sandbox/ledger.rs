@@ -11,6 +11,10 @@ use bytes::Bytes;
 
 use crate::broker::{SourceOffset, StateChange, StatePlace, StateScope};
 
+/// What an entry costs the host besides its key and value: its place in a map, and two allocations. It counts, so that a
+/// guest cannot spend gigabytes of the host's memory on millions of keys of three bytes.
+const ENTRY_BYTES: usize = 128;
+
 /// What a put that is refused returns to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -29,8 +33,9 @@ pub struct Ledger {
     stage: Arc<str>,
     offsets: BTreeMap<String, String>,
     state: HashMap<StatePlace, HashMap<Bytes, Bytes>>,
-    state_bytes: usize,
-    state_max_bytes: usize,
+    /// What offsets and state cost, without what the call in progress puts.
+    bytes: usize,
+    max_bytes: usize,
     staged: Staged,
     /// What the call in progress puts; `None` deletes.
     offset_overlay: BTreeMap<String, Option<String>>,
@@ -63,8 +68,8 @@ impl Ledger {
             stage: stage.into(),
             offsets: BTreeMap::new(),
             state: HashMap::new(),
-            state_bytes: 0,
-            state_max_bytes,
+            bytes: 0,
+            max_bytes: state_max_bytes,
             staged: Staged::default(),
             offset_overlay: BTreeMap::new(),
             state_overlay: BTreeMap::new(),
@@ -75,20 +80,23 @@ impl Ledger {
 
     /// Takes the committed source offsets over.
     pub fn load_offsets(&mut self, offsets: Vec<(String, String)>) {
+        self.bytes -= self.offsets.iter().map(|(k, v)| cost(k, v)).sum::<usize>();
         self.offsets = offsets.into_iter().collect();
+        self.bytes += self.offsets.iter().map(|(k, v)| cost(k, v)).sum::<usize>();
     }
 
     /// Takes the committed state of a place over.
     pub fn load_state(&mut self, place: StatePlace, pairs: Vec<(Bytes, Bytes)>) {
         self.forget_state(&place);
-        self.state_bytes += pairs.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        self.state.insert(place, pairs.into_iter().collect());
+        let pairs: HashMap<Bytes, Bytes> = pairs.into_iter().collect();
+        self.bytes += pairs.iter().map(|(k, v)| cost(k, v)).sum::<usize>();
+        self.state.insert(place, pairs);
     }
 
     /// Drops the state of a place that moved elsewhere. What is staged for it must be committed before.
     pub fn forget_state(&mut self, place: &StatePlace) {
         if let Some(old) = self.state.remove(place) {
-            self.state_bytes -= old.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+            self.bytes -= old.iter().map(|(k, v)| cost(k, v)).sum::<usize>();
         }
     }
 
@@ -138,10 +146,14 @@ impl Ledger {
     /// The call in progress succeeded.
     pub(super) fn merge_call(&mut self) {
         for (partition, offset) in std::mem::take(&mut self.offset_overlay) {
-            match &offset {
-                Some(offset) => self.offsets.insert(partition.clone(), offset.clone()),
+            let old = match &offset {
+                Some(offset) => {
+                    self.bytes += cost(&partition, offset);
+                    self.offsets.insert(partition.clone(), offset.clone())
+                }
                 None => self.offsets.remove(&partition),
             };
+            self.bytes -= old.map_or(0, |old| cost(&partition, old));
             self.staged.offsets.insert(partition, offset);
         }
         self.overlay_bytes = 0;
@@ -153,12 +165,12 @@ impl Ledger {
         for (key, value) in overlay {
             let old = match &value {
                 Some(value) => {
-                    self.state_bytes += key.len() + value.len();
+                    self.bytes += cost(&key, value);
                     pairs.insert(key.clone(), value.clone())
                 }
                 None => pairs.remove(&key),
             };
-            self.state_bytes -= old.map_or(0, |old| key.len() + old.len());
+            self.bytes -= old.map_or(0, |old| cost(&key, old));
             self.staged.state.insert((self.place.clone(), key), value);
         }
     }
@@ -174,8 +186,15 @@ impl Ledger {
     pub(super) fn put_offset(&mut self, partition: &[u8], offset: &[u8]) -> Result<(), PutRefused> {
         let partition = canonical(partition).ok_or(PutRefused::BadArgument)?;
         let offset = canonical(offset).ok_or(PutRefused::BadArgument)?;
-        self.grow_overlay(partition.len() + offset.len())?;
-        self.offset_overlay.insert(partition, (offset != "null").then_some(offset));
+        if offset == "null" {
+            match self.offsets.contains_key(&partition) {
+                true => drop(self.offset_overlay.insert(partition, None)),
+                false => drop(self.offset_overlay.remove(&partition)),
+            }
+            return Ok(());
+        }
+        self.grow_overlay(cost(&partition, &offset))?;
+        self.offset_overlay.insert(partition, Some(offset));
         Ok(())
     }
 
@@ -186,21 +205,33 @@ impl Ledger {
         }
     }
 
-    pub(super) fn put_state(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), PutRefused> {
-        let bytes = key.len() + value.map_or(0, <[u8]>::len);
-        self.grow_overlay(bytes)?;
-        self.state_overlay.insert(Bytes::copy_from_slice(key), value.map(Bytes::copy_from_slice));
+    pub(super) fn put_state(&mut self, key: &[u8], value: &[u8]) -> Result<(), PutRefused> {
+        self.grow_overlay(cost(key, value))?;
+        self.state_overlay.insert(Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
         Ok(())
+    }
+
+    /// Deleting is never refused: it is how a guest makes room. There can be no more deletions than there are entries.
+    pub(super) fn delete_state(&mut self, key: &[u8]) {
+        match self.state.get(&self.place).is_some_and(|pairs| pairs.contains_key(key)) {
+            true => drop(self.state_overlay.insert(Bytes::copy_from_slice(key), None)),
+            false => drop(self.state_overlay.remove(key)),
+        }
     }
 
     /// The bound counts what a call writes on top of what there is: overwriting counts twice until the call ends.
     fn grow_overlay(&mut self, bytes: usize) -> Result<(), PutRefused> {
-        if self.state_bytes + self.overlay_bytes + bytes > self.state_max_bytes {
+        if self.bytes + self.overlay_bytes + bytes > self.max_bytes {
             return Err(PutRefused::Full);
         }
         self.overlay_bytes += bytes;
         Ok(())
     }
+}
+
+/// What an entry counts against the bound.
+fn cost(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> usize {
+    ENTRY_BYTES + key.as_ref().len() + value.as_ref().len()
 }
 
 /// JSON with sorted keys and no white space: the offsets topic is looked up by bytes.
@@ -214,7 +245,7 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        let mut ledger = Ledger::new("", 100);
+        let mut ledger = Ledger::new("", 400);
         ledger.begin_call(StatePlace::Task);
         ledger
     }
@@ -222,12 +253,12 @@ mod tests {
     #[test]
     fn a_call_sees_what_it_puts_and_leaves_it_only_when_it_succeeds() {
         let mut l = ledger();
-        l.put_state(b"k", Some(b"1")).unwrap();
+        l.put_state(b"k", b"1").unwrap();
         assert_eq!(l.state(b"k"), Some(&b"1"[..]));
         l.drop_call();
         assert_eq!(l.state(b"k"), None);
         assert!(!l.has_staged());
-        l.put_state(b"k", Some(b"2")).unwrap();
+        l.put_state(b"k", b"2").unwrap();
         l.merge_call();
         assert_eq!(l.state(b"k"), Some(&b"2"[..]));
         let (_, state) = l.take_staged();
@@ -240,23 +271,23 @@ mod tests {
     fn deletes_are_seen_and_staged() {
         let mut l = ledger();
         l.load_state(StatePlace::Task, vec![(Bytes::from("k"), Bytes::from("v"))]);
-        l.put_state(b"k", None).unwrap();
+        l.delete_state(b"k");
         assert_eq!(l.state(b"k"), None);
         l.merge_call();
         assert_eq!(l.state(b"k"), None);
         assert_eq!(l.take_staged().1[0].value, None);
-        assert_eq!(l.state_bytes, 0);
+        assert_eq!(l.bytes, 0);
     }
 
     #[test]
     fn places_do_not_see_each_other() {
         let mut l = ledger();
         let other = StatePlace::Partition(crate::broker::TopicPartition::new("t", 1));
-        l.put_state(b"k", Some(b"task")).unwrap();
+        l.put_state(b"k", b"task").unwrap();
         l.merge_call();
         l.begin_call(other.clone());
         assert_eq!(l.state(b"k"), None);
-        l.put_state(b"k", Some(b"part")).unwrap();
+        l.put_state(b"k", b"part").unwrap();
         l.merge_call();
         l.forget_state(&other);
         assert_eq!(l.state(b"k"), None);
@@ -266,12 +297,48 @@ mod tests {
     #[test]
     fn state_is_bounded_and_the_count_does_not_drift() {
         let mut l = ledger();
-        assert_eq!(l.put_state(b"k", Some(&[0; 100])), Err(PutRefused::Full));
+        assert_eq!(l.put_state(b"k", &[0; 400]), Err(PutRefused::Full));
         for _ in 0..1000 {
-            l.put_state(b"k", Some(&[0; 40])).unwrap();
+            l.put_state(b"k", &[0; 40]).unwrap();
             l.merge_call();
         }
-        assert_eq!(l.state_bytes, 41);
+        assert_eq!(l.bytes, ENTRY_BYTES + 41);
+    }
+
+    #[test]
+    fn what_is_full_can_be_emptied() {
+        let mut l = ledger();
+        l.put_state(b"1", &[0; 50]).unwrap();
+        l.put_state(b"2", &[0; 50]).unwrap();
+        l.merge_call();
+        assert_eq!(l.put_state(b"3", &[0; 50]), Err(PutRefused::Full));
+        l.delete_state(b"1");
+        l.delete_state(b"never there");
+        l.merge_call();
+        l.put_state(b"3", &[0; 50]).unwrap();
+        l.delete_state(b"3");
+        l.merge_call();
+        assert_eq!((l.bytes, l.take_staged().1.len()), (ENTRY_BYTES + 51, 2));
+    }
+
+    #[test]
+    fn offsets_count_as_state_does() {
+        let mut l = ledger();
+        for n in 0..1000 {
+            l.put_offset(b"{}", n.to_string().as_bytes()).unwrap();
+            l.merge_call();
+        }
+        assert_eq!(l.bytes, ENTRY_BYTES + 5);
+        l.put_offset(b"1", b"1").unwrap();
+        l.merge_call();
+        assert_eq!(l.put_offset(b"2", b"1000000000000"), Err(PutRefused::Full));
+        l.put_offset(b"1", b"null").unwrap();
+        l.put_offset(b"{}", b"null").unwrap();
+        l.merge_call();
+        assert_eq!(l.bytes, 0);
+        l.load_offsets(vec![("3".into(), "4".into())]);
+        l.load_offsets(vec![("3".into(), "45".into())]);
+        assert_eq!(l.bytes, ENTRY_BYTES + 3);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod wasi;
 pub use compile::{CompileError, Compiled, Origin};
 pub use engine::{Engine, EngineError};
 pub use error::{CallError, CallErrorKind, Identity};
+pub use host_state::LogQuota;
 pub use instance::{Instance, OpenSpec};
 pub use ledger::{Ledger, Staged};
 pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
@@ -36,7 +37,7 @@ pub struct Limits {
     pub call_timeout: Duration,
     /// Linear memory, in bytes.
     pub memory_max_bytes: usize,
-    /// Bytes of keys and values of state the ledger may hold.
+    /// Bytes of state and source offsets the ledger may hold; each entry counts its key, its value, and 128 bytes.
     pub state_max_bytes: usize,
 }
 

@@ -1,5 +1,6 @@
 //! Checks what a guest says of its input records: every one accounted for, once, and in an order offsets can follow.
 
+use sandbar_abi::names::MAX_TEXT_BYTES;
 use sandbar_abi::{Disposition, Frame};
 
 use crate::batch::Batch;
@@ -77,7 +78,7 @@ pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, Str
             None => return Err(format!("a result names input {index}, the call has {inputs}")),
             Some(Some(_)) => return Err(format!("input {index} has more than one result")),
             Some(slot) => {
-                *slot = Some(Outcome { disposition: result.disposition, message: result.message.map(str::to_owned) });
+                *slot = Some(Outcome { disposition: result.disposition, message: result.message.map(cut) });
             }
         }
     }
@@ -95,6 +96,19 @@ pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, Str
         outcomes.push(outcome);
     }
     Ok(Outcomes::Each(outcomes))
+}
+
+/// A message as long as one may be: it goes into headers of dead letters, which must not outgrow what a broker takes.
+fn cut(message: &str) -> String {
+    message[..message.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
+}
+
+/// Checks that no record of a source names an input: it has none, and what is done about records goes by their inputs.
+pub(super) fn check_poll(frame: &Frame<'_>) -> Result<(), String> {
+    match frame.records().enumerate().find_map(|(index, record)| Some((index, record.input?))) {
+        Some((index, input)) => Err(format!("output {index} names input {input}, a poll has none")),
+        None => Ok(()),
+    }
 }
 
 /// Checks that each record a transform returned names an input that went well.
@@ -162,6 +176,17 @@ mod tests {
         frame.result(0, Good, None);
         let bytes = frame.finish().unwrap();
         assert!(outcomes(&Frame::parse(&bytes).unwrap(), 5).is_err());
+    }
+
+    #[test]
+    fn messages_are_cut_between_characters() {
+        let mut frame = FrameBuilder::new();
+        frame.result(0, Failed, Some(&"\u{e9}".repeat(MAX_TEXT_BYTES)));
+        frame.result(1, Failed, Some(&format!("x{}", "\u{e9}".repeat(MAX_TEXT_BYTES))));
+        let bytes = frame.finish().unwrap();
+        let Ok(Outcomes::Each(each)) = outcomes(&Frame::parse(&bytes).unwrap(), 2) else { panic!() };
+        let lengths: Vec<_> = each.iter().map(|o| o.message.as_ref().map(String::len)).collect();
+        assert_eq!(lengths, [Some(MAX_TEXT_BYTES), Some(MAX_TEXT_BYTES - 1)]);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! What an instance gets of the world: nothing, but for what was granted.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _};
 
 use super::host_state::GuestLog;
 use super::stdio::GuestOutput;
@@ -22,6 +21,10 @@ pub struct Grants {
 
 /// Bytes of randomness a guest may ask for at once.
 const MAX_RANDOM: u64 = 64 << 10;
+
+/// Files and directories a guest may have open at once, its grants and streams included. All guests share the process's
+/// own limit, which is often no more than 1,024.
+const MAX_OPEN: usize = 256;
 
 /// Opens what is granted.
 pub(super) fn context(grants: &Grants, log: &GuestLog) -> Result<WasiP1Ctx, String> {
@@ -42,10 +45,7 @@ pub(super) fn context(grants: &Grants, log: &GuestLog) -> Result<WasiP1Ctx, Stri
     for (name, value) in &grants.env {
         wasi.env(name, value);
     }
-    Ok(wasi.build_p1())
-}
-
-/// The log of an instance that begins now.
-pub(super) fn log(identity: &std::sync::Arc<super::Identity>) -> GuestLog {
-    GuestLog::new(std::sync::Arc::clone(identity), Instant::now())
+    let mut context = wasi.build_p1();
+    context.ctx().table.set_max_capacity(MAX_OPEN);
+    Ok(context)
 }

@@ -1,6 +1,7 @@
 //! One plugin of a task, with at most one live instance: opened when it is needed, thrown away when it misbehaves.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::message::Open;
@@ -13,7 +14,7 @@ use super::context::Context;
 use super::plan::{Plan, StagePlan};
 use super::progress::Progress;
 use crate::broker::StatePlace;
-use crate::sandbox::{CallError, CallErrorKind, Compiled, Identity, Instance, Ledger, OpenSpec};
+use crate::sandbox::{CallError, CallErrorKind, Compiled, Identity, Instance, Ledger, LogQuota, OpenSpec};
 
 /// See the module.
 pub(super) struct Stage {
@@ -57,6 +58,7 @@ impl Stage {
                 open,
                 limits: stage.limits.clone(),
                 grants: stage.grants.clone(),
+                log: LogQuota::new(Instant::now()),
             },
             guest: Guest::Gone(Box::new(Ledger::new(&stage.alias, stage.limits.state_max_bytes))),
             progress: Arc::clone(progress),

@@ -106,7 +106,8 @@ keys! {
     /// How much linear memory each instance may use, in bytes. Without it what the plugin suggests, else what the
     /// worker allows; never more than that.
     SANDBOX_MEMORY_MAX_BYTES = "sandbox.memory.max.bytes", Kind::Bytes(MIN_MEMORY, MAX_MEMORY), None, ALL;
-    /// How much state a task may keep, in bytes.
+    /// How much state a task may keep, source offsets included, in bytes. Each entry counts its key, its value, and 128
+    /// bytes.
     SANDBOX_STATE_MAX_BYTES = "sandbox.state.max.bytes", Kind::Bytes(0, MAX_MEMORY), Some("67108864"), ALL;
     /// Absolute directories that plugins which ask for it may read, separated by commas.
     SANDBOX_FS_READ = "sandbox.fs.read", Kind::Directories, Some(""), ALL;

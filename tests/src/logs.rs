@@ -1,0 +1,65 @@
+//! Keeps what the host logs, so that a test can wait for a line and read it. All tests of a program share one log: what a
+//! test looks for must name something of its own, such as its folder or its connector.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tracing_subscriber::EnvFilter;
+
+/// How long a line is waited for.
+const WITHIN: Duration = Duration::from_secs(30);
+/// How often the log is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static INSTALLED: OnceLock<bool> = OnceLock::new();
+
+/// Begins to keep the log, once a program.
+pub fn capture() {
+    INSTALLED.get_or_init(|| {
+        tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new("info"))
+            .with_ansi(false)
+            .with_writer(|| Kept)
+            .try_init()
+            .is_ok()
+    });
+}
+
+/// The lines so far that hold all of these.
+#[must_use]
+pub fn lines(needles: &[&str]) -> Vec<String> {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = String::from_utf8_lossy(&log);
+    log.lines().filter(|line| needles.iter().all(|needle| line.contains(needle))).map(str::to_owned).collect()
+}
+
+/// Waits for a line that holds all of these.
+pub async fn line(needles: &[&str]) -> Result<String> {
+    let started = Instant::now();
+    loop {
+        if let Some(line) = lines(needles).pop() {
+            return Ok(line);
+        }
+        if started.elapsed() > WITHIN {
+            let near = lines(&needles[..needles.len().min(1)]);
+            bail!("no line with {needles:?} within {WITHIN:?}; with the first of them: {near:#?}");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+struct Kept;
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

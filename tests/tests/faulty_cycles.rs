@@ -1,0 +1,91 @@
+//! Starts, breaks and discards ten thousand instances, and looks whether the process has grown by it. It is a program of
+//! its own: what other tests hold in memory would be counted.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use sandbar::sandbox::{Compiled, Engine, Grants, Identity, Instance, Ledger, Limits, LogQuota, OpenSpec};
+use sandbar_abi::manifest::Kind;
+use sandbar_abi::message::Open;
+use sandbar_abi::names;
+use sandbar_tests::wat::Guest;
+
+/// Cycles before the first look: pools fill, and allocators take what they keep.
+const WARM_UP: usize = 1_000;
+const CYCLES: usize = 10_000;
+/// How much more the process may hold afterwards. A leak of one page an instance would be 40 MB.
+const GROWTH_BYTES: usize = 4 << 20;
+
+fn resident() -> Result<usize> {
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = statm.split(' ').nth(1).context("the resident pages")?.parse()?;
+    Ok(pages * 4096)
+}
+
+fn descriptors() -> Result<usize> {
+    Ok(fs::read_dir("/proc/self/fd")?.count())
+}
+
+fn spec() -> OpenSpec {
+    let connector = "orders".to_owned();
+    let identity = Identity { plugin: "wat".into(), version: "1.2.3".into(), connector: connector.clone(), task: 0 };
+    OpenSpec {
+        identity: Arc::new(identity),
+        open: Open {
+            config: serde_json::json!({}),
+            kind: Kind::Sink,
+            connector,
+            task: 0,
+            tasks: 1,
+            abi_minor: names::ABI_MINOR,
+            features: Vec::new(),
+        },
+        limits: Limits { fuel_per_call: 100_000, call_timeout: Duration::from_secs(10), ..Limits::default() },
+        grants: Grants { read: vec![std::env::temp_dir()], ..Grants::default() },
+        log: LogQuota::new(Instant::now()),
+    }
+}
+
+/// Touches memory and state, then ends as it is told.
+fn guest(ending: &str) -> Result<Vec<u8>> {
+    let body = format!(
+        "(drop (memory.grow (i32.const 20))) (memory.fill (i32.const 65536) (i32.const 7) (i32.const 1000000))
+        (drop (call $begin)) {ending}"
+    );
+    Guest::new().with(names::FLUSH, &body).build()
+}
+
+#[tokio::test]
+async fn ten_thousand_discarded_instances_leave_nothing() -> Result<()> {
+    let engine = Engine::new()?;
+    let endings = [
+        "unreachable",
+        "(loop $again (br $again)) unreachable",
+        "(call $proc_exit (i32.const 1)) unreachable",
+        "(return (i64.const -9))",
+    ];
+    let guests: Vec<Compiled> =
+        endings.iter().map(|ending| Ok(Compiled::new(&engine, &guest(ending)?, None)?)).collect::<Result<_>>()?;
+    let spec = spec();
+    let cycle = async |n: usize| -> Result<()> {
+        let guest = &guests[n % guests.len()];
+        let opened = Instance::open(guest, &spec, Ledger::new("", 1000)).await;
+        let mut instance = opened.map_err(|(error, _)| error)?;
+        ensure!(instance.flush().await.is_err(), "it must fail");
+        ensure!(!instance.into_ledger().has_staged(), "it must leave nothing");
+        Ok(())
+    };
+    for n in 0..WARM_UP {
+        cycle(n).await?;
+    }
+    let (before, files) = (resident()?, descriptors()?);
+    for n in 0..CYCLES {
+        cycle(n).await?;
+    }
+    let (after, files_after) = (resident()?, descriptors()?);
+    ensure!(after <= before + GROWTH_BYTES, "{before} bytes before, {after} after {CYCLES} cycles");
+    ensure!(files_after == files, "{files} descriptors before, {files_after} after");
+    Ok(())
+}
