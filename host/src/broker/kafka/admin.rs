@@ -1,0 +1,369 @@
+//! What the cluster has: topics, their partitions and offsets; and the creation of those that are missing. One for
+//! each broker object, shared by its sessions.
+//!
+//! librdkafka's metadata calls block, so the asynchronous half runs them on tokio's blocking threads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+
+use super::config::{KafkaOptions, Properties};
+use super::context::{Context, Owner, lock};
+use super::errors::broker_error;
+use super::subscribe::PATTERN_REFRESH;
+use crate::broker::{BrokerError, BrokerErrorKind, CleanupPolicy, Created, TopicInfo, TopicSettings};
+
+/// How long one question to the cluster may take: with the time to open a producer it stays below 15 seconds.
+const ASK_WITHIN: Duration = Duration::from_secs(6);
+/// How long a new topic may take to have leaders everywhere.
+const CREATE_WITHIN: Duration = Duration::from_secs(10);
+/// The pause between two looks at a new topic.
+const LEADER_PAUSE: Duration = Duration::from_millis(20);
+/// librdkafka's events (log lines, errors) that are served before a question; they only wait for the next one.
+const EVENTS_SERVED: usize = 256;
+/// Names of Kafka's own topics begin with this.
+const INTERNAL: &str = "__";
+
+/// A client outside any group.
+pub(super) type Probe = BaseConsumer<Context<()>>;
+
+/// The cluster, as far as Sandbar asks about it.
+pub(super) struct Admin {
+    worker: Properties,
+    probe: Mutex<Option<Arc<Probe>>>,
+    known: Mutex<HashMap<String, i32>>,
+    names: Mutex<Option<(Instant, Arc<[String]>)>>,
+}
+
+/// The first offset that is kept of a partition, and the one after its last.
+pub(super) type Range = (i64, i64);
+
+impl Admin {
+    /// Connects when it is first asked.
+    pub fn new(options: &KafkaOptions) -> Self {
+        let mut worker = Properties::worker(options);
+        // Looking at a topic must not create it, and ends are those of everything written, decided or not.
+        worker.set("allow.auto.create.topics", "false");
+        worker.set("isolation.level", "read_uncommitted");
+        Self { worker, probe: Mutex::default(), known: Mutex::default(), names: Mutex::default() }
+    }
+
+    /// How many partitions a topic has, from memory where it was seen before; `None`: there is no such topic.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
+        if let Some(count) = lock(&self.known).get(topic) {
+            return Ok(Some(*count));
+        }
+        let count = self.look(topic)?.map(|(count, _)| count);
+        if let Some(count) = count {
+            lock(&self.known).insert(topic.to_owned(), count);
+        }
+        Ok(count)
+    }
+
+    /// How many partitions a topic has, if it was seen before.
+    pub fn known(&self, topic: &str) -> Option<i32> {
+        lock(&self.known).get(topic).copied()
+    }
+
+    /// Forgets topics, because something is wrong with them: they may have been deleted, or have grown.
+    pub fn forget(&self, topics: &[String]) {
+        let mut known = lock(&self.known);
+        for topic in topics {
+            known.remove(topic);
+        }
+    }
+
+    /// Names of all topics but Kafka's own, at most [`PATTERN_REFRESH`] old.
+    pub fn topic_names(&self, now: Instant) -> Result<Arc<[String]>, BrokerError> {
+        let mut names = lock(&self.names);
+        if let Some((at, names)) = &*names
+            && now.saturating_duration_since(*at) < PATTERN_REFRESH
+        {
+            return Ok(Arc::clone(names));
+        }
+        let all: Arc<[String]> = self.all()?.into_iter().map(|(name, _)| name).collect();
+        *names = Some((now, Arc::clone(&all)));
+        Ok(all)
+    }
+
+    /// Ranges of partitions, records of open transactions included.
+    pub fn ranges(&self, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, Range>, BrokerError> {
+        let probe = self.probe()?;
+        let places: Vec<(&str, i32)> = partitions.iter().map(|partition| (topic, *partition)).collect();
+        let starts = ends(&probe, &places, Offset::Beginning)?;
+        let ends = ends(&probe, &places, Offset::End)?;
+        Ok(partitions.iter().copied().zip(starts.into_iter().zip(ends)).collect())
+    }
+
+    /// Finds a topic or creates it; says how many partitions it has.
+    pub async fn ensure(self: &Arc<Self>, topic: &str, settings: &TopicSettings) -> Result<i32, BrokerError> {
+        if let Some(count) = self.known(topic) {
+            return Ok(count);
+        }
+        self.create(topic, settings).await?;
+        let (admin, name) = (Arc::clone(self), topic.to_owned());
+        let count = blocking(move || admin.partitions(&name)).await?;
+        count.ok_or_else(|| BrokerError::retriable(format!("create topic {topic}"), "it was deleted at once"))
+    }
+
+    /// Creates a topic unless it exists, and waits until it can be written to.
+    pub async fn create(self: &Arc<Self>, topic: &str, settings: &TopicSettings) -> Result<Created, BrokerError> {
+        let operation = format!("create topic {topic}");
+        if !is_legal_name(topic) {
+            return Err(BrokerError::fatal(operation, "not a topic name: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-'"));
+        }
+        let (admin, name) = (Arc::clone(self), topic.to_owned());
+        if blocking(move || admin.look(&name)).await?.is_some() {
+            return Ok(Created::Existed);
+        }
+        let client = self.client(&operation).await?;
+        let (retention_ms, retention_bytes) =
+            (settings.retention_ms.map(|n| n.to_string()), settings.retention_bytes.map(|n| n.to_string()));
+        let replication = TopicReplication::Fixed(settings.replication_factor);
+        let mut new = NewTopic::new(topic, settings.partitions, replication)
+            .set("cleanup.policy", settings.cleanup_policy.name());
+        new.config.extend(retention_ms.as_deref().map(|value| ("retention.ms", value)));
+        new.config.extend(retention_bytes.as_deref().map(|value| ("retention.bytes", value)));
+        let results = client
+            .create_topics(&[new], &options().operation_timeout(Some(CREATE_WITHIN)))
+            .await
+            .map_err(|error| broker_error(operation.as_str(), &error))?;
+        dispose(client);
+        let created = match results.into_iter().next() {
+            Some(Ok(_)) => Created::New,
+            Some(Err((_, Code::TopicAlreadyExists))) => Created::Existed,
+            Some(Err((_, code))) => {
+                return Err(broker_error(operation, &KafkaError::AdminOp(code)));
+            }
+            None => return Err(BrokerError::retriable(operation, "the broker did not answer for the topic")),
+        };
+        let (admin, name) = (Arc::clone(self), topic.to_owned());
+        blocking(move || admin.await_leaders(&name)).await?;
+        Ok(created)
+    }
+
+    /// All topics but Kafka's own.
+    pub async fn topics(self: &Arc<Self>) -> Result<Vec<TopicInfo>, BrokerError> {
+        let admin = Arc::clone(self);
+        let mut topics = blocking(move || admin.with_ranges()).await?;
+        if topics.is_empty() {
+            return Ok(topics);
+        }
+        let operation = "describe the topics";
+        let client = self.client(operation).await?;
+        let names: Vec<String> = topics.iter().map(|info| info.name.clone()).collect();
+        let resources: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let described =
+            client.describe_configs(&resources, &options()).await.map_err(|error| broker_error(operation, &error))?;
+        dispose(client);
+        let mut policies = HashMap::new();
+        // A topic that may not be described, or that went away meanwhile, is listed without its policy.
+        for resource in described.into_iter().flatten() {
+            let policy = resource.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
+            if let (Some(policy), OwnedResourceSpecifier::Topic(name)) = (policy, &resource.specifier) {
+                policies.insert(name.clone(), CleanupPolicy::from_name(policy));
+            }
+        }
+        for info in &mut topics {
+            info.cleanup_policy = policies.remove(&info.name).flatten();
+        }
+        Ok(topics)
+    }
+
+    fn with_ranges(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        let all = self.all()?;
+        let places: Vec<(&str, i32)> = all
+            .iter()
+            .flat_map(|(name, leaders)| (0..).zip(leaders).filter(|(_, led)| **led).map(|(p, _)| (name.as_str(), p)))
+            .collect();
+        let probe = self.probe()?;
+        let starts = ends(&probe, &places, Offset::Beginning)?;
+        let ends = ends(&probe, &places, Offset::End)?;
+        let ranges: HashMap<(&str, i32), Range> = places.into_iter().zip(starts.into_iter().zip(ends)).collect();
+        let info = |(name, leaders): &(String, Vec<bool>)| TopicInfo {
+            name: name.clone(),
+            // A partition without a leader cannot be asked.
+            partitions: (0..)
+                .zip(leaders)
+                .map(|(p, _)| ranges.get(&(name.as_str(), p)).copied().unwrap_or_default())
+                .collect(),
+            cleanup_policy: None,
+        };
+        Ok(all.iter().map(info).collect())
+    }
+
+    /// Names of all topics but Kafka's own, in order, with which of their partitions have a leader.
+    fn all(&self) -> Result<Vec<(String, Vec<bool>)>, BrokerError> {
+        let probe = self.probe()?;
+        let metadata =
+            probe.fetch_metadata(None, ASK_WITHIN).map_err(|error| self.unreachable("list topics", &error))?;
+        let ours = |topic: &&MetadataTopic| !topic.name().starts_with(INTERNAL) && topic.error().is_none();
+        let mut all: Vec<(String, Vec<bool>)> =
+            metadata.topics().iter().filter(ours).map(|topic| (topic.name().to_owned(), leaders(topic))).collect();
+        all.sort();
+        Ok(all)
+    }
+
+    /// A topic's partitions, and whether all of them have a leader.
+    fn look(&self, topic: &str) -> Result<Option<(i32, bool)>, BrokerError> {
+        let operation = format!("look at topic {topic}");
+        let probe = self.probe()?;
+        let metadata = probe.fetch_metadata(Some(topic), ASK_WITHIN).map_err(|e| self.unreachable(&operation, &e))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error() {
+            None => {
+                let leaders = leaders(found);
+                let count = i32::try_from(leaders.len()).unwrap_or(i32::MAX);
+                Ok(Some((count, !leaders.is_empty() && leaders.iter().all(|led| *led))))
+            }
+            Some(
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+            ) => Ok(None),
+            Some(error) => Err(broker_error(operation, &KafkaError::MetadataFetch(error.into()))),
+        }
+    }
+
+    fn await_leaders(&self, topic: &str) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + CREATE_WITHIN;
+        loop {
+            match self.look(topic) {
+                Ok(Some((_, true))) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind != BrokerErrorKind::Retriable => return Err(error),
+                Err(error) => tracing::debug!(topic, %error, "a new topic is not there yet"),
+            }
+            if Instant::now() >= deadline {
+                let operation = format!("create topic {topic}");
+                return Err(BrokerError::retriable(operation, "it was created, but it has no leader yet"));
+            }
+            thread::sleep(LEADER_PAUSE);
+        }
+    }
+
+    /// The client that questions go through; made once, its events served now and then.
+    fn probe(&self) -> Result<Arc<Probe>, BrokerError> {
+        let mut slot = lock(&self.probe);
+        let probe = match &*slot {
+            Some(probe) => Arc::clone(probe),
+            None => {
+                let probe = self
+                    .worker
+                    .build()
+                    .create_with_context(Context::new(Owner::worker("metadata"), ()))
+                    .map_err(|error| broker_error("create the metadata client", &error))?;
+                Arc::clone(slot.insert(Arc::new(probe)))
+            }
+        };
+        for _ in 0..EVENTS_SERVED {
+            probe.poll(Duration::ZERO);
+        }
+        Ok(probe)
+    }
+
+    /// An administration client for one request. rdkafka never serves its events, so it must not live long.
+    async fn client(&self, operation: &str) -> Result<AdminClient<Context<()>>, BrokerError> {
+        let (worker, operation) = (self.worker.clone(), operation.to_owned());
+        blocking(move || {
+            let context = Context::new(Owner::worker("admin"), ());
+            worker.build().create_with_context(context).map_err(|error| broker_error(operation, &error))
+        })
+        .await
+    }
+
+    /// A question without an answer: the reason came as an event.
+    fn unreachable(&self, operation: &str, error: &KafkaError) -> BrokerError {
+        let mut failed = broker_error(operation, error);
+        if let Ok(probe) = self.probe()
+            && let Some(reason) = probe.context().last_error()
+        {
+            failed.message = format!("{}: {reason}", failed.message);
+        }
+        failed
+    }
+}
+
+/// Offsets at one end of partitions, 0 where it is not told.
+pub(super) fn ends(client: &Probe, places: &[(&str, i32)], at: Offset) -> Result<Vec<i64>, BrokerError> {
+    Ok(offsets(client, places, at)?.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// Offsets at one end of partitions, or of a time in milliseconds, asked of each leader once; `None`: nothing is there.
+pub(super) fn offsets(client: &Probe, places: &[(&str, i32)], at: Offset) -> Result<Vec<Option<i64>>, BrokerError> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failed = |error| broker_error("look up offsets", &error);
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
+        // A look-up by time takes the two ends for times, too.
+        list.add_partition_offset(topic, *partition, at).map_err(failed)?;
+    }
+    let found = client.offsets_for_times(list, ASK_WITHIN).map_err(failed)?;
+    let offset = |(topic, partition): &(&str, i32)| {
+        let Some(element) = found.find_partition(topic, *partition) else { return Ok(None) };
+        element.error().map_err(failed)?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        })
+    };
+    places.iter().map(offset).collect()
+}
+
+/// Whether Kafka takes a name for a topic.
+pub(super) fn is_legal_name(name: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(legal)
+}
+
+/// Runs a call that blocks where blocking is allowed.
+pub(super) async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, BrokerError> + Send + 'static,
+) -> Result<T, BrokerError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(BrokerError::fatal("call Kafka", error)),
+    }
+}
+
+fn leaders(topic: &MetadataTopic) -> Vec<bool> {
+    topic.partitions().iter().map(|partition| partition.leader() >= 0).collect()
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(CREATE_WITHIN))
+}
+
+/// Closing waits for the client's thread: not here.
+fn dispose(client: AdminClient<Context<()>>) {
+    tokio::task::spawn_blocking(move || drop(client));
+}
+
+#[cfg(test)]
+mod tests {
+    //! What can be said without a cluster.
+
+    use super::*;
+
+    #[test]
+    fn topic_names_are_kafkas() {
+        for name in ["a", "Orders.v1_new-2", &"x".repeat(249)] {
+            assert!(is_legal_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a b", "ä", "a/b", "a\0", &"x".repeat(250)] {
+            assert!(!is_legal_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Which librdkafka properties a client gets: Sandbar's defaults, the worker's, the connector's overrides, and on top
+//! the few that exactly once depends on, which nobody may change.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::errors::broker_error;
+use crate::broker::BrokerError;
+
+/// How to reach Kafka, and where Sandbar keeps its own records there.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    /// librdkafka properties of every client: `bootstrap.servers`, `security.*`, `sasl.*`, `ssl.*`...
+    pub properties: BTreeMap<String, String>,
+    /// The topic of source offsets. Kafka Connect's own may be given: the format is the same.
+    pub offset_storage_topic: String,
+    /// Replicas of the topics that Sandbar creates for itself.
+    pub internal_replication_factor: i32,
+}
+
+impl KafkaOptions {
+    /// The default of `offset_storage_topic`.
+    pub const OFFSET_STORAGE_TOPIC: &'static str = "sandbar-offsets";
+
+    /// Options for a cluster without authentication.
+    pub fn new(bootstrap_servers: impl Into<String>) -> Self {
+        Self {
+            properties: BTreeMap::from([("bootstrap.servers".to_owned(), bootstrap_servers.into())]),
+            offset_storage_topic: Self::OFFSET_STORAGE_TOPIC.to_owned(),
+            internal_replication_factor: 1,
+        }
+    }
+}
+
+impl fmt::Debug for KafkaOptions {
+    /// Property values may be secrets: only the names are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaOptions")
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("offset_storage_topic", &self.offset_storage_topic)
+            .field("internal_replication_factor", &self.internal_replication_factor)
+            .finish()
+    }
+}
+
+type Table = &'static [(&'static str, &'static str)];
+
+const CONSUMER_DEFAULTS: Table = &[
+    ("auto.offset.reset", "earliest"),
+    // 16 MiB of fetched records a task, where librdkafka would keep 64.
+    ("queued.max.messages.kbytes", "16384"),
+    // The queue above is drained in well under librdkafka's back-off of a second.
+    ("fetch.queue.backoff.ms", "20"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+const CONSUMER_FIXED: Table = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "false"),
+    ("isolation.level", "read_committed"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("allow.auto.create.topics", "false"),
+];
+const PRODUCER_DEFAULTS: Table = &[
+    // A killed task's transaction blocks readers for this long; a call of a guest and a commit must fit in.
+    ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
+    ("compression.codec", "lz4"),
+    ("linger.ms", "5"),
+    ("batch.size", "1000000"),
+    // 64 MiB or 100,000 records wait for the broker at most; `stage` waits beyond that.
+    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.max.messages", "100000"),
+    ("partitioner", "murmur2_random"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+const PRODUCER_FIXED: Table = &[
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // A transaction's commit answers for its records; only failures are worth a report each.
+    ("delivery.report.only.error", "true"),
+];
+const TRANSACTION_TIMEOUT_MS: &str = "10000";
+
+/// Properties that belong to Sandbar, and why.
+const OURS: Table = &[
+    ("enable.auto.commit", "consumed offsets are committed with the records made from them"),
+    ("auto.commit.interval.ms", "consumed offsets are committed with the records made from them"),
+    ("enable.auto.offset.store", "consumed offsets are committed with the records made from them"),
+    ("enable.partition.eof", "a task does not end at the end of a partition"),
+    ("isolation.level", "a task must not read what may still be aborted"),
+    ("partition.assignment.strategy", "partitions are handed over one by one, by cooperative-sticky"),
+    ("group.protocol", "partitions are handed over one by one, by cooperative-sticky"),
+    ("group.id", "the group is the connector's"),
+    ("transactional.id", "it is made of worker group, connector and task, so that a restart fences its predecessor"),
+    ("enable.idempotence", "exactly once depends on it"),
+    ("acks", "exactly once depends on it"),
+    ("delivery.report.only.error", "a transaction's commit answers for its records"),
+];
+/// What a connector may not override besides.
+const WORKERS: Table = &[("bootstrap.servers", "records and offsets of one transaction live in one cluster")];
+/// librdkafka's other names for the properties above.
+const ALIASES: Table = &[
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("request.required.acks", "acks"),
+    ("compression.type", "compression.codec"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+];
+
+/// The properties of one client.
+#[derive(Clone, Default)]
+pub(super) struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// What every client gets, without any table: metadata and administration.
+    pub fn worker(options: &KafkaOptions) -> Self {
+        let mut properties = Self::default();
+        properties.layer(&options.properties);
+        properties
+    }
+
+    /// A member of a consumer group.
+    pub fn consumer(options: &KafkaOptions, overrides: &BTreeMap<String, String>, group: &str) -> Self {
+        let mut properties = Self::layered(CONSUMER_DEFAULTS, options, overrides, CONSUMER_FIXED);
+        properties.set("group.id", group);
+        properties
+    }
+
+    /// A task's producer.
+    pub fn producer(options: &KafkaOptions, overrides: &BTreeMap<String, String>, transactional_id: &str) -> Self {
+        let mut properties = Self::layered(PRODUCER_DEFAULTS, options, overrides, PRODUCER_FIXED);
+        properties.set("transactional.id", transactional_id);
+        properties
+    }
+
+    /// The producer of tools: the same without a transaction.
+    pub fn writer(options: &KafkaOptions) -> Self {
+        let mut properties = Self::layered(PRODUCER_DEFAULTS, options, &BTreeMap::new(), PRODUCER_FIXED);
+        properties.0.remove("transaction.timeout.ms");
+        properties
+    }
+
+    /// A reader outside any group. librdkafka wants a group's name before it assigns anything; nobody ever joins it.
+    pub fn reader(options: &KafkaOptions) -> Self {
+        let mut properties = Self::layered(CONSUMER_DEFAULTS, options, &BTreeMap::new(), CONSUMER_FIXED);
+        properties.set("group.id", "sandbar-reader");
+        properties.set("enable.partition.eof", "true");
+        properties
+    }
+
+    /// Sets one property.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.0.insert(canonical(key).to_owned(), value.to_owned());
+    }
+
+    /// A property that is a number, or what librdkafka has without it.
+    pub fn number(&self, key: &str, default: u64) -> u64 {
+        self.0.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
+    }
+
+    /// The client's configuration; its log lines are as chatty as somebody listens.
+    pub fn build(&self) -> ClientConfig {
+        let mut config: ClientConfig = self.0.clone().into_iter().collect();
+        config.set_log_level(if tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
+            RDKafkaLogLevel::Debug
+        } else if tracing::enabled!(target: "librdkafka", tracing::Level::INFO) {
+            RDKafkaLogLevel::Info
+        } else {
+            RDKafkaLogLevel::Warning
+        });
+        config
+    }
+
+    fn layered(defaults: Table, options: &KafkaOptions, overrides: &BTreeMap<String, String>, fixed: Table) -> Self {
+        let mut properties = Self::default();
+        for (key, value) in defaults {
+            properties.set(key, value);
+        }
+        properties.layer(&options.properties);
+        properties.layer(overrides);
+        for (key, value) in fixed {
+            properties.set(key, value);
+        }
+        properties
+    }
+
+    fn layer(&mut self, from: &BTreeMap<String, String>) {
+        for (key, value) in from {
+            self.set(key, value);
+        }
+    }
+}
+
+/// Refuses worker properties that librdkafka does not know, or that belong to Sandbar.
+pub(super) fn check_worker(options: &KafkaOptions) -> Result<(), BrokerError> {
+    let operation = "read the Kafka properties";
+    if !options.properties.keys().any(|key| is_servers(key)) {
+        return Err(BrokerError::fatal(operation, "bootstrap.servers is missing"));
+    }
+    check(operation, "", &options.properties, &[OURS])
+}
+
+/// Refuses overrides of a connector, in the same way. `prefix` is how its definition spells them.
+pub(super) fn check_overrides(prefix: &str, overrides: &BTreeMap<String, String>) -> Result<(), BrokerError> {
+    check(&format!("read {prefix}*"), prefix, overrides, &[OURS, WORKERS])
+}
+
+fn check(
+    operation: &str,
+    prefix: &str,
+    properties: &BTreeMap<String, String>,
+    refused: &[Table],
+) -> Result<(), BrokerError> {
+    for key in properties.keys() {
+        let ours = refused.iter().flat_map(|table| table.iter()).find(|(name, _)| *name == canonical(key));
+        if let Some((_, why)) = ours {
+            return Err(BrokerError::fatal(operation, format!("{prefix}{key} cannot be set: {why}")));
+        }
+    }
+    let config: ClientConfig = properties.clone().into_iter().collect();
+    config.create_native_config().map(drop).map_err(|error| broker_error(operation, &error))
+}
+
+/// Whether a property says where the cluster is.
+pub(super) fn is_servers(key: &str) -> bool {
+    canonical(key) == "bootstrap.servers"
+}
+
+fn canonical(key: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    //! What wins over what, what is refused, and what this build of librdkafka can do.
+
+    use super::*;
+    use crate::broker::BrokerErrorKind;
+
+    fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn get(properties: &Properties, key: &str) -> String {
+        properties.build().get(key).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn librdkafka_has_what_the_guide_promises() {
+        let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+        let features: Vec<&str> = features.split(',').collect();
+        for feature in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "zstd", "lz4", "gzip", "snappy"] {
+            assert!(features.contains(&feature), "{feature} is not in {features:?}");
+        }
+    }
+
+    #[test]
+    fn overrides_win_over_the_worker_and_the_guarantees_over_both() {
+        let mut options = KafkaOptions::new("here:9092");
+        options.properties.extend(map(&[("linger.ms", "1"), ("compression.type", "zstd")]));
+        let producer = Properties::producer(&options, &map(&[("queue.buffering.max.ms", "9")]), "id");
+        assert_eq!(get(&producer, "linger.ms"), "9");
+        assert_eq!(get(&producer, "compression.codec"), "zstd");
+        assert_eq!(get(&producer, "acks"), "all");
+        assert_eq!(get(&producer, "transactional.id"), "id");
+        assert_eq!(producer.number("transaction.timeout.ms", 60_000), 10_000);
+        let consumer = Properties::consumer(&options, &map(&[("auto.offset.reset", "latest")]), "group");
+        assert_eq!(get(&consumer, "auto.offset.reset"), "latest");
+        assert_eq!(get(&consumer, "isolation.level"), "read_committed");
+    }
+
+    #[test]
+    fn every_table_is_known_to_librdkafka() {
+        let options = KafkaOptions::new("here:9092");
+        let none = BTreeMap::new();
+        for properties in [
+            Properties::consumer(&options, &none, "g"),
+            Properties::producer(&options, &none, "id"),
+            Properties::writer(&options),
+            Properties::reader(&options),
+        ] {
+            properties.build().create_native_config().unwrap();
+        }
+    }
+
+    #[track_caller]
+    fn refused(outcome: Result<(), BrokerError>, named: &str) {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind, BrokerErrorKind::Fatal);
+        assert!(error.message.contains(named), "{error}");
+    }
+
+    #[test]
+    fn what_would_break_the_guarantees_is_refused() {
+        for key in ["enable.auto.commit", "isolation.level", "request.required.acks", "bootstrap.servers"] {
+            refused(check_overrides("consumer.override.", &map(&[(key, "x")])), &format!("consumer.override.{key}"));
+        }
+        let mut options = KafkaOptions::new("here:9092");
+        options.properties.extend(map(&[("transactional.id", "x")]));
+        refused(check_worker(&options), "transactional.id");
+    }
+
+    #[test]
+    fn an_unknown_property_is_named() {
+        refused(check_overrides("producer.override.", &map(&[("max.request.size", "1")])), "max.request.size");
+        let mut options = KafkaOptions::new("here:9092");
+        options.properties.extend(map(&[("bootstrap.server", "x")]));
+        refused(check_worker(&options), "bootstrap.server");
+        options.properties.clear();
+        refused(check_worker(&options), "bootstrap.servers is missing");
+    }
+}

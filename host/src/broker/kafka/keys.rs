@@ -1,0 +1,129 @@
+//! Names of Sandbar's own topics, and the keys in them: the one place that says how offsets and state lie in Kafka.
+//!
+//! | topic | partition | key | value |
+//! |---|---|---|---|
+//! | offset storage topic | by key | `["<connector>",<source partition>]` | the offset, JSON |
+//! | `sandbar-state-<worker group>-<connector>` | see [`StateKeys::partition`] | `<place>/<stage>`, a zero byte, the key | the value |
+//!
+//! A place is `task/<number>` or `partition/<topic>/<number>`. The first row is Kafka Connect's format.
+
+use serde_json::Value;
+
+use crate::broker::{SourceOffset, StateChange, StatePlace, StateScope};
+
+/// Partitions of the offset storage topic, as Kafka Connect has them.
+pub(super) const OFFSET_PARTITIONS: i32 = 25;
+
+/// Where a connector's source offsets are.
+#[derive(Clone)]
+pub(super) struct OffsetKeys {
+    connector: String,
+}
+
+impl OffsetKeys {
+    /// A connector's.
+    pub fn new(connector: &str) -> Self {
+        Self { connector: connector.to_owned() }
+    }
+
+    /// The key of a source partition.
+    pub fn key(&self, offset: &SourceOffset) -> Vec<u8> {
+        format!("[{},{}]", Value::from(self.connector.as_str()), offset.partition).into_bytes()
+    }
+
+    /// The source partition of a key, if it is the connector's. Another writer may have spaced or ordered its JSON
+    /// otherwise; what is returned is canonical.
+    pub fn partition(&self, key: &[u8]) -> Option<String> {
+        let (connector, partition): (String, Value) = serde_json::from_slice(key).ok()?;
+        (connector == self.connector).then(|| partition.to_string())
+    }
+}
+
+/// Canonical JSON of an offset; `None` where it is no JSON.
+pub(super) fn offset_value(value: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Value>(value).ok().map(|value| value.to_string())
+}
+
+/// Where a task's state is.
+#[derive(Clone)]
+pub(super) struct StateKeys {
+    topic: String,
+    task: u32,
+}
+
+impl StateKeys {
+    /// A task's.
+    pub fn new(worker_group: &str, connector: &str, task: u32) -> Self {
+        Self { topic: format!("sandbar-state-{worker_group}-{connector}"), task }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The partition of a scope in a topic of so many: the input partition's own number, so that whoever consumes the
+    /// input reads just that, or the task's. The topic keeps the number of partitions it was created with.
+    pub fn partition(&self, scope: &StateScope, count: i32) -> i32 {
+        let wanted = match &scope.place {
+            StatePlace::Task => self.task,
+            StatePlace::Partition(input) => input.partition.unsigned_abs(),
+        };
+        let count = count.unsigned_abs().max(1);
+        i32::try_from(wanted % count).unwrap_or(0)
+    }
+
+    /// The key of a change.
+    pub fn key(&self, change: &StateChange) -> Vec<u8> {
+        let mut key = self.prefix(&change.scope);
+        key.extend_from_slice(&change.key);
+        key
+    }
+
+    /// What keys of a scope begin with.
+    pub fn prefix(&self, scope: &StateScope) -> Vec<u8> {
+        let place = match &scope.place {
+            StatePlace::Task => format!("task/{}", self.task),
+            StatePlace::Partition(input) => format!("partition/{}/{}", input.topic, input.partition),
+        };
+        format!("{place}/{}\0", scope.stage).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The formats are promises: Kafka Connect reads one, a later Sandbar the other.
+
+    use super::*;
+    use crate::broker::TopicPartition;
+
+    #[test]
+    fn offsets_lie_as_kafka_connect_has_them() {
+        let keys = OffsetKeys::new("my \"own\"");
+        let offset = SourceOffset { partition: r#"{"file":"a","host":"b"}"#.into(), offset: None };
+        let key = keys.key(&offset);
+        assert_eq!(key, br#"["my \"own\"",{"file":"a","host":"b"}]"#);
+        assert_eq!(keys.partition(&key), Some(offset.partition));
+        assert_eq!(OffsetKeys::new("other").partition(&key), None);
+        assert_eq!(keys.partition(b"no JSON"), None);
+    }
+
+    #[test]
+    fn json_of_another_writer_becomes_canonical() {
+        let keys = OffsetKeys::new("c");
+        assert_eq!(keys.partition(br#"["c", {"b": 1, "a": 2}]"#).as_deref(), Some(r#"{"a":2,"b":1}"#));
+        assert_eq!(offset_value(br#"{"pos": 7}"#).as_deref(), Some(r#"{"pos":7}"#));
+    }
+
+    #[test]
+    fn state_lies_with_its_input_partition_or_its_task() {
+        let keys = StateKeys::new("group", "conn", 3);
+        assert_eq!(keys.topic(), "sandbar-state-group-conn");
+        let task = StateScope { stage: "mask".into(), place: StatePlace::Task };
+        let input = StateScope { stage: "".into(), place: StatePlace::Partition(TopicPartition::new("in", 5)) };
+        assert_eq!((keys.partition(&task, 2), keys.partition(&input, 8), keys.partition(&input, 1)), (1, 5, 0));
+        assert_eq!(keys.prefix(&task), b"task/3/mask\0");
+        let change = StateChange { scope: input, key: "\0k".into(), value: None };
+        assert_eq!(keys.key(&change), b"partition/in/5/\0\0k");
+    }
+}

@@ -1,0 +1,246 @@
+//! A task's session as the task sees it: each call is looked over here, then made on the session's own thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::actor::{self, Command, Reply, Setup};
+use super::admin::{Admin, blocking};
+use super::check::{MESSAGE_MAX_BYTES, prepare};
+use super::config::{KafkaOptions, Properties, check_overrides};
+use super::keys::{OFFSET_PARTITIONS, OffsetKeys, StateKeys, offset_value};
+use super::reader::Cursor;
+use super::subscribe::matching;
+use super::transaction::OwnRecord;
+use crate::broker::{
+    BatchLimits, BrokerError, CleanupPolicy, Commit, Consumed, Input, Output, ReadFrom, ReadSpec, Session, SessionSpec,
+    StateScope, TopicPartition, TopicSettings, Topics,
+};
+
+/// A task makes one call at a time; more commands only wait where it gave calls up.
+const COMMANDS: usize = 16;
+/// How long open transactions may hold up the loading of offsets or state: longer than any lasts.
+const DECIDED_WITHIN: Duration = Duration::from_secs(15);
+/// How long the loading itself may take.
+const LOAD_WITHIN: Duration = Duration::from_secs(120);
+
+/// A session on Kafka. Dropping it ends its thread, which aborts and leaves the group.
+pub(super) struct KafkaSession {
+    commands: SyncSender<Command>,
+    options: Arc<KafkaOptions>,
+    admin: Arc<Admin>,
+    settings: TopicSettings,
+    input: Option<Input>,
+    offsets: OffsetKeys,
+    state: StateKeys,
+    max_bytes: usize,
+}
+
+impl KafkaSession {
+    /// Opens a session.
+    pub async fn open(options: Arc<KafkaOptions>, admin: Arc<Admin>, spec: SessionSpec) -> Result<Self, BrokerError> {
+        check_overrides("consumer.override.", &spec.consumer_overrides)?;
+        check_overrides("producer.override.", &spec.producer_overrides)?;
+        if let Some(Input { topics: Topics::Names(names), .. }) = &spec.input {
+            for name in names {
+                admin.ensure(name, &spec.topic_settings).await?;
+            }
+        }
+        let SessionSpec { worker_group, connector, task, input, .. } = &spec;
+        let transactional_id = format!("{worker_group}-{connector}-{task}");
+        let producer = Properties::producer(&options, &spec.producer_overrides, &transactional_id);
+        let max_bytes = producer.number("message.max.bytes", MESSAGE_MAX_BYTES);
+        let consumer = input.as_ref().map(|Input { group, topics }| {
+            (Properties::consumer(&options, &spec.consumer_overrides, group), group.clone(), topics.clone())
+        });
+        let setup = Setup {
+            connector: connector.as_str().into(),
+            task: *task,
+            transactional_id,
+            producer,
+            consumer,
+            admin: Arc::clone(&admin),
+        };
+        let (commands, received) = sync_channel(COMMANDS);
+        let (opened, is_open) = oneshot::channel();
+        actor::start(setup, received, opened)
+            .map_err(|error| BrokerError::retriable("start the session's thread", error))?;
+        is_open.await.map_err(|_| ended())??;
+        Ok(Self {
+            commands,
+            options,
+            admin,
+            offsets: OffsetKeys::new(connector),
+            state: StateKeys::new(worker_group, connector, *task),
+            settings: spec.topic_settings,
+            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            input: spec.input,
+        })
+    }
+
+    async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BrokerError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(command(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                BrokerError::retriable("call Kafka", "too many calls that were given up are still under way")
+            }
+            TrySendError::Disconnected(_) => ended(),
+        })?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Source offsets and state as records, their topics created where they are missing.
+    async fn own_records(&self, commit: &Commit) -> Result<Vec<OwnRecord>, BrokerError> {
+        let mut records = Vec::with_capacity(commit.source_offsets.len() + commit.state.len());
+        if !commit.source_offsets.is_empty() {
+            let topic = &self.options.offset_storage_topic;
+            self.admin.ensure(topic, &self.own_settings(OFFSET_PARTITIONS)).await?;
+            records.extend(commit.source_offsets.iter().map(|offset| OwnRecord {
+                topic: topic.clone(),
+                partition: None,
+                key: self.offsets.key(offset),
+                value: offset.offset.clone().map(String::into_bytes),
+            }));
+        }
+        if !commit.state.is_empty() {
+            let topic = self.state.topic();
+            let count = match self.admin.known(topic) {
+                Some(count) => count,
+                None => self.admin.ensure(topic, &self.own_settings(self.input_partitions().await?)).await?,
+            };
+            records.extend(commit.state.iter().map(|change| OwnRecord {
+                topic: topic.to_owned(),
+                partition: Some(self.state.partition(&change.scope, count)),
+                key: self.state.key(change),
+                value: change.value.as_ref().map(|value| value.to_vec()),
+            }));
+        }
+        Ok(records)
+    }
+
+    /// How many partitions the state topic is created with: as many as the input's largest topic has.
+    async fn input_partitions(&self) -> Result<i32, BrokerError> {
+        let Some(Input { topics, .. }) = self.input.clone() else { return Ok(1) };
+        let admin = Arc::clone(&self.admin);
+        blocking(move || {
+            let names = match topics {
+                Topics::Names(names) => names,
+                Topics::Pattern(pattern) => matching(&admin, &pattern, Instant::now())?,
+            };
+            let mut most = 1;
+            for name in names {
+                most = most.max(admin.partitions(&name)?.unwrap_or(1));
+            }
+            Ok(most)
+        })
+        .await
+    }
+
+    fn own_settings(&self, partitions: i32) -> TopicSettings {
+        TopicSettings {
+            partitions,
+            replication_factor: self.options.internal_replication_factor,
+            cleanup_policy: CleanupPolicy::Compact,
+            ..TopicSettings::default()
+        }
+    }
+
+    /// Reads one of Sandbar's own topics to its end, the newest value of each key that `wanted` translates. A topic
+    /// that does not exist is empty. A transaction that is open, of whoever wrote there last, is waited for: what it
+    /// holds may be just what is asked for.
+    async fn load<K: Ord + Send + 'static>(
+        &self,
+        topic: String,
+        partition: impl FnOnce(i32) -> Option<i32> + Send + 'static,
+        wanted: impl Fn(&[u8]) -> Option<K> + Send + 'static,
+    ) -> Result<BTreeMap<K, Vec<u8>>, BrokerError> {
+        let (options, admin) = (Arc::clone(&self.options), Arc::clone(&self.admin));
+        blocking(move || {
+            let mut newest = BTreeMap::new();
+            let Some(count) = admin.partitions(&topic)? else { return Ok(newest) };
+            let partitions = partition(count).map(|partition| vec![partition]);
+            let spec = ReadSpec { topic, partitions, from: ReadFrom::Beginning };
+            let mut cursor = Cursor::open(&options, &admin, &spec, DECIDED_WITHIN)?;
+            if !cursor.is_decided() {
+                let operation = format!("read topic {} to its end", spec.topic);
+                return Err(BrokerError::retriable(operation, "a transaction there is still open"));
+            }
+            cursor.read_to_end(Instant::now() + LOAD_WITHIN, |key, value| {
+                if let Some(key) = wanted(key) {
+                    match value {
+                        Some(value) => newest.insert(key, value.to_vec()),
+                        None => newest.remove(&key),
+                    };
+                }
+            })?;
+            Ok(newest)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Session for KafkaSession {
+    /// May be given up at any time: what was read meanwhile comes with the next call.
+    async fn consume(&mut self, limits: BatchLimits, wait: Duration) -> Result<Consumed, BrokerError> {
+        self.call(|reply| Command::Consume(limits, wait, reply)).await
+    }
+
+    async fn accept(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), BrokerError> {
+        self.call(|reply| Command::Accept(partitions, reply)).await
+    }
+
+    async fn release(&mut self, partitions: Vec<TopicPartition>) -> Result<(), BrokerError> {
+        self.call(|reply| Command::Release(partitions, reply)).await
+    }
+
+    async fn stage(&mut self, output: Output) -> Result<(), BrokerError> {
+        prepare(&self.admin, &output, &self.settings, self.max_bytes).await?;
+        self.call(|reply| Command::Stage(output, reply)).await
+    }
+
+    async fn commit(&mut self, commit: Commit) -> Result<(), BrokerError> {
+        let own = self.own_records(&commit).await?;
+        self.call(|reply| Command::Commit(commit.consumed, own, reply)).await
+    }
+
+    async fn abort(&mut self) -> Result<(), BrokerError> {
+        self.call(Command::Abort).await
+    }
+
+    async fn load_offsets(&mut self) -> Result<Vec<(String, String)>, BrokerError> {
+        let keys = self.offsets.clone();
+        let wanted = move |key: &[u8]| keys.partition(key);
+        let newest = self.load(self.options.offset_storage_topic.clone(), |_| None, wanted).await?;
+        let mut offsets = Vec::with_capacity(newest.len());
+        for (partition, value) in newest {
+            match offset_value(&value) {
+                Some(offset) => offsets.push((partition, offset)),
+                None => tracing::warn!(partition, "a source offset that is not JSON is left out"),
+            }
+        }
+        Ok(offsets)
+    }
+
+    async fn load_state(&mut self, scope: &StateScope) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
+        let (keys, place) = (self.state.clone(), scope.clone());
+        let partition = move |count| Some(keys.partition(&place, count));
+        let prefix = self.state.prefix(scope);
+        let wanted = move |key: &[u8]| key.strip_prefix(prefix.as_slice()).map(<[u8]>::to_vec);
+        let newest = self.load(self.state.topic().to_owned(), partition, wanted).await?;
+        Ok(newest.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), BrokerError> {
+        self.call(Command::Close).await
+    }
+}
+
+fn ended() -> BrokerError {
+    BrokerError::fatal("call Kafka", "the session's thread has ended")
+}
