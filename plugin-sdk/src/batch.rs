@@ -141,6 +141,15 @@ impl TransformBatch {
         NewRecord(record)
     }
 
+    /// Emits an input record with another value; its key, timestamp and headers stay.
+    pub fn with_value(&mut self, from: &InputRecord<'_>, value: Option<&[u8]>) -> NewRecord<'_> {
+        let mut record = emit(&mut self.frame, from, from.key, value);
+        for (name, value) in from.headers {
+            record.header(name, value);
+        }
+        NewRecord(record)
+    }
+
     /// Emits an input record as it is, with its headers.
     pub fn pass(&mut self, from: &InputRecord<'_>) {
         #[allow(clippy::cast_possible_truncation)] // a frame holds fewer than 2^32 records

@@ -101,6 +101,8 @@ pub struct Harness<So, Si, Tr> {
     guest: Guest<So, Si, Tr>,
     kind: Kind,
     config: Value,
+    /// Its number, and how many there are.
+    task: (u32, u32),
 }
 
 /// Opens a source on a host without offsets or state.
@@ -120,7 +122,7 @@ pub fn transform<P: Transform>(config: Value) -> Result<Harness<NoSource, NoSink
 
 fn fresh<So: Source, Si: Sink, Tr: Transform>(kind: Kind, config: Value) -> Result<Harness<So, Si, Tr>, CallError> {
     standin::with(|host| *host = standin::Host { config: config.clone(), ..Default::default() });
-    let mut harness = Harness { guest: Guest::default(), kind, config };
+    let mut harness = Harness { guest: Guest::default(), kind, config, task: (0, 1) };
     harness.open()?;
     Ok(harness)
 }
@@ -131,8 +133,8 @@ impl<So: Source, Si: Sink, Tr: Transform> Harness<So, Si, Tr> {
             config: self.config.clone(),
             kind: self.kind,
             connector: "test".to_owned(),
-            task: 0,
-            tasks: 1,
+            task: self.task.0,
+            tasks: self.task.1,
             abi_minor: names::ABI_MINOR,
             features: Vec::new(),
         };
@@ -165,9 +167,32 @@ impl<So: Source, Si: Sink, Tr: Transform> Harness<So, Si, Tr> {
         self.open()
     }
 
+    /// Loses the instance, then opens it as another task of the same connector, on the same host.
+    pub fn move_to(&mut self, task: u32, tasks: u32) -> Result<(), CallError> {
+        self.task = (task, tasks);
+        self.crash()
+    }
+
+    /// Closes the instance and leaves it closed.
+    pub fn close(&mut self, reason: CloseReason) -> Result<(), CallError> {
+        let reply = self.guest.close(reason as i32);
+        self.reply(reply).map(drop)
+    }
+
+    /// Asks whether the other system can be reached.
+    pub fn check(&mut self) -> Result<(), CallError> {
+        let reply = self.guest.check();
+        self.reply(reply).map(drop)
+    }
+
     /// Polls a source.
     pub fn poll(&mut self, max_records: u32) -> Result<Output, CallError> {
-        let reply = self.guest.poll(max_records, 1 << 20, 1000);
+        self.poll_within(max_records, 1 << 20)
+    }
+
+    /// Polls a source for no more than so many records and bytes.
+    pub fn poll_within(&mut self, max_records: u32, max_bytes: u32) -> Result<Output, CallError> {
+        let reply = self.guest.poll(max_records, max_bytes, 1000);
         self.output(reply)
     }
 
@@ -198,6 +223,15 @@ impl<So: Source, Si: Sink, Tr: Transform> Harness<So, Si, Tr> {
         let len = self.pass(&message)?;
         let reply = self.guest.assigned(len);
         Ok(self.json::<Partitions>(reply)?.unwrap_or_default().partitions)
+    }
+
+    /// Tells a sink that partitions are no longer its own.
+    pub fn revoked(&mut self, partitions: Vec<AssignedPartition>) -> Result<(), CallError> {
+        let message =
+            serde_json::to_vec(&Partitions { partitions }).map_err(|e| (ErrorClass::Contract, e.to_string()))?;
+        let len = self.pass(&message)?;
+        let reply = self.guest.revoked(len);
+        self.reply(reply).map(drop)
     }
 
     /// Asks a source how its work splits.
