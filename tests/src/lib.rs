@@ -1,4 +1,12 @@
 //! What the tests share: contract suites, harnesses for processes and brokers, checkers.
 
+pub mod built;
+pub mod checks;
 pub mod contract;
+pub mod files;
 pub mod kafka;
+pub mod plugins;
+pub mod scenario;
+pub mod topics;
+pub mod wait;
+pub mod worker;
