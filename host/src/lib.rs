@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod digest;
@@ -12,4 +13,5 @@ pub mod discovery;
 pub mod plugins;
 pub mod sandbox;
 pub mod task;
+mod text;
 pub mod wiring;

@@ -4,16 +4,18 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::broker::Broker;
+use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
-use crate::config::{BrokerConfig, LocalConfig, Synchronous, WorkerConfig};
+use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
 use crate::control::{Status, Supervisor};
 use crate::discovery::Discovery;
 use crate::sandbox::Engine;
+use crate::text::one_line;
 
 /// The file whose lock shows that a host runs on a data folder.
 const LOCK_FILE: &str = "sandbar.lock";
@@ -28,7 +30,15 @@ pub async fn broker(worker: &WorkerConfig) -> anyhow::Result<Arc<dyn Broker>> {
             let broker = tokio::task::spawn_blocking(move || LocalBroker::open_with(&data, options)).await??;
             Ok(Arc::new(broker))
         }
-        BrokerConfig::Kafka(_) => bail!("kafka is not wired yet"),
+        BrokerConfig::Kafka(properties) => {
+            let properties = properties.resolve(&SystemSecrets).map_err(|errors| anyhow!(one_line(&errors)))?;
+            let options = KafkaOptions {
+                properties,
+                offset_storage_topic: worker.offset_storage_topic.clone(),
+                internal_replication_factor: worker.topic_defaults.replication_factor,
+            };
+            Ok(Arc::new(KafkaBroker::new(options)?))
+        }
     }
 }
 

@@ -104,7 +104,14 @@ impl Sink for FileSink {
 /// Every failure of the file system may pass: a disk gets room, an operator corrects a permission.
 pub(crate) fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let place = format!("cannot {doing} \"{}\"", path.display());
-    move |error| Error::retryable(format!("{place}: {error}"))
+    move |error| {
+        // Outside the grant nothing exists, as far as the sandbox lets on.
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => "; does sandbox.fs.write grant it?",
+            _ => "",
+        };
+        Error::retryable(format!("{place}: {error}{hint}"))
+    }
 }
 
 sandbar_plugin::export! {

@@ -10,6 +10,7 @@ use sandbar_plugin::{Result, SourceBatch};
 
 use crate::identity::FileId;
 use crate::listing::Seen;
+use crate::piece::Piece;
 use crate::place::Place;
 use crate::tail::Tail;
 use crate::{LineLimits, Start};
@@ -28,7 +29,7 @@ pub(crate) struct Follower {
     tails: Vec<Tail>,
     /// Whose turn comes first in the next poll.
     turn: usize,
-    buffer: Vec<u8>,
+    piece: Piece,
     /// The files that could not be read, so that each is told of once.
     unreadable: BTreeSet<PathBuf>,
 }
@@ -38,7 +39,7 @@ impl Follower {
     pub(crate) fn reconcile(&mut self, seen: Vec<Seen>, start: Start, first: bool, now: Duration) -> Result<()> {
         let paths: BTreeSet<&PathBuf> = seen.iter().map(|seen| &seen.path).collect();
         self.unreadable.retain(|path| paths.contains(path));
-        let mut unknown: BTreeMap<FileId, Seen> = seen.into_iter().map(|seen| (seen.id.clone(), seen)).collect();
+        let mut unknown: BTreeMap<FileId, Seen> = seen.into_iter().map(|seen| (seen.stat.id.clone(), seen)).collect();
         let mut left: BTreeMap<PathBuf, FileId> = BTreeMap::new();
         for tail in &mut self.tails {
             match unknown.remove(&tail.id) {
@@ -51,9 +52,7 @@ impl Follower {
                     }
                     tail.retired = !seen.wanted;
                     tail.gone = false;
-                    if !tail.is_open() {
-                        tail.size = seen.size;
-                    }
+                    tail.seen(&seen.stat);
                 }
                 None => {
                     (tail.retired, tail.gone) = (true, true);
@@ -89,14 +88,13 @@ impl Follower {
         }
         for seen in new {
             let stored = own.get(&seen.path);
-            let place = stored.filter(|place| place.inode == seen.id).or_else(|| by_id.get(&seen.id));
+            let place = stored.filter(|place| place.inode == seen.stat.id).or_else(|| by_id.get(&seen.stat.id));
             if place.is_none() && !seen.wanted {
                 continue;
             }
-            let mut tail = Tail::new(seen.path.clone(), seen.id.clone(), seen.size, now);
-            tail.retired = !seen.wanted;
+            let mut tail = Tail::new(seen.path.clone(), &seen.stat, !seen.wanted, now);
             let before = left.get(&seen.path).or(stored.map(|place| &place.inode));
-            tail.after = before.filter(|before| **before != seen.id).cloned();
+            tail.after = before.filter(|before| **before != seen.stat.id).cloned();
             self.make_room();
             let begun = match (place, start) {
                 (Some(place), _) => tail.resume(place),
@@ -119,8 +117,11 @@ impl Follower {
         self.turn %= self.tails.len().max(1);
         while idle < self.tails.len() && budget > 0 && !out.is_full() {
             let turn = self.turn;
-            self.turn = (turn + 1) % self.tails.len();
             let read = self.take_turn(turn, limits, now, out);
+            // What is left of a piece is emitted first by the next poll; then it is the next file's turn.
+            if !(out.is_full() && self.tails.get(turn).is_some_and(|tail| tail.has_lines_in(&self.piece))) {
+                self.turn = (turn + 1) % self.tails.len();
+            }
             budget = budget.saturating_sub(read);
             idle = if read > 0 { 0 } else { idle + 1 };
             any |= read > 0;
@@ -148,8 +149,13 @@ impl Follower {
             self.make_room();
         }
         let Some(tail) = self.tails.get_mut(turn) else { return 0 };
-        let buffer = &mut self.buffer;
-        let read = tail.look(now).and_then(|()| if tail.is_at_end() { Ok(0) } else { tail.read(limits, buffer, out) });
+        let piece = &mut self.piece;
+        let read = tail.look(now).and_then(|same| {
+            if !same {
+                piece.forget();
+            }
+            if tail.is_at_end() { Ok(0) } else { tail.read(limits, piece, out) }
+        });
         match read {
             Ok(0) => 0,
             Ok(read) => {

@@ -19,6 +19,8 @@ pub(crate) struct FileId(String);
 pub(crate) struct Stat {
     pub(crate) id: FileId,
     pub(crate) size: u64,
+    /// When its contents last changed: seconds and nanoseconds since the epoch.
+    pub(crate) modified: (i64, i64),
     pub(crate) is_file: bool,
 }
 
@@ -35,9 +37,21 @@ impl Stat {
         Self {
             id: FileId(format!("{:x}:{:x}", stat.st_dev, stat.st_ino)),
             size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: modified(stat),
             is_file: rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file(),
         }
     }
+}
+
+/// The time of change has a name of its own in each C library.
+#[cfg(target_os = "wasi")]
+fn modified(stat: &rustix::fs::Stat) -> (i64, i64) {
+    (stat.st_mtim.tv_sec, stat.st_mtim.tv_nsec.into())
+}
+
+#[cfg(not(target_os = "wasi"))]
+fn modified(stat: &rustix::fs::Stat) -> (i64, i64) {
+    (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0))
 }
 
 /// The first bytes of a file: as many of them as have been consumed, up to a bound.

@@ -8,6 +8,7 @@ mod follower;
 mod glob;
 mod identity;
 mod listing;
+mod piece;
 mod place;
 mod tail;
 
@@ -22,8 +23,8 @@ use listing::Places;
 
 /// How often the directory is listed while there is something to read; with nothing to read it is at every poll.
 const LIST_EVERY: Duration = Duration::from_secs(1);
-/// The least that is read of a file at a time.
-const PIECE_BYTES: usize = 256 << 10;
+/// How much is read of a file at a time, and before it is another one's turn; more only for longer lines.
+const PIECE_BYTES: u64 = 64 << 10;
 /// The longest line that can be asked for: several must fit the memory of a small sandbox.
 const MAX_LINE_BYTES: usize = 8 << 20;
 /// The key of state that says that the connector has run before.
@@ -79,8 +80,8 @@ pub(crate) struct LineLimits {
 
 impl LineLimits {
     /// A piece that holds one line of the greatest length, and shows that it is longer.
-    fn piece_bytes(&self) -> u64 {
-        PIECE_BYTES.max(self.max_bytes + 2) as u64
+    fn long_piece_bytes(&self) -> u64 {
+        PIECE_BYTES.max(self.max_bytes as u64 + 2)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sandbar_plugin::{Error, Result};
 
 use crate::glob::Glob;
-use crate::identity::{FileId, Stat};
+use crate::identity::Stat;
 
 /// Where to look and for what.
 #[derive(Debug)]
@@ -20,8 +20,7 @@ pub(crate) struct Places {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) path: PathBuf,
-    pub(crate) id: FileId,
-    pub(crate) size: u64,
+    pub(crate) stat: Stat,
     /// Whether it is to be read; others are listed because a rotated file may have become one of them.
     pub(crate) wanted: bool,
 }
@@ -48,13 +47,13 @@ impl Places {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let wanted = single.map_or_else(|| self.pattern.matches(name), |single| path == single);
             match Stat::of_path(&path) {
-                Ok(stat) if stat.is_file => seen.push(Seen { path, id: stat.id, size: stat.size, wanted }),
+                Ok(stat) if stat.is_file => seen.push(Seen { path, stat, wanted }),
                 _ => {}
             }
         }
         // Of two names of one file the first that is wanted counts.
-        seen.sort_by(|a, b| (&a.id, !a.wanted, &a.path).cmp(&(&b.id, !b.wanted, &b.path)));
-        seen.dedup_by(|later, first| later.id == first.id);
+        seen.sort_by(|a, b| (&a.stat.id, !a.wanted, &a.path).cmp(&(&b.stat.id, !b.wanted, &b.path)));
+        seen.dedup_by(|later, first| later.stat.id == first.stat.id);
         seen.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(seen)
     }
@@ -70,5 +69,10 @@ impl Places {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
-    Error::retryable(format!("cannot read \"{}\": {error}", path.display()))
+    // Outside the grant nothing exists, as far as the sandbox lets on.
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => "; does sandbox.fs.read grant it?",
+        _ => "",
+    };
+    Error::retryable(format!("cannot read \"{}\": {error}{hint}", path.display()))
 }

@@ -9,8 +9,9 @@ use sandbar_plugin::SourceBatch;
 use sandbar_plugin::host::{log, metric};
 
 use crate::identity::{FileId, Fingerprint, Stat};
+use crate::piece::Piece;
 use crate::place::Place;
-use crate::{Key, LineLimits};
+use crate::{Key, LineLimits, PIECE_BYTES};
 
 /// How far back from the end of a file the beginning of its last line is looked for: there may be many files at once.
 const LOOK_BACK_BYTES: u64 = 64 << 10;
@@ -21,8 +22,6 @@ pub(crate) struct Tail {
     /// Where it is now, or was last: its source partition.
     pub(crate) path: PathBuf,
     pub(crate) id: FileId,
-    /// Its size when it was last looked at.
-    pub(crate) size: u64,
     /// It is read to its end once more and then let go: its name is not wanted any more.
     pub(crate) retired: bool,
     /// It has no name any more; only the handle leads to it.
@@ -35,6 +34,11 @@ pub(crate) struct Tail {
     read_to: Option<u64>,
     /// When it was last found to have grown, from the start of the source.
     pub(crate) grew: Duration,
+    /// Its size and time of change when it was last looked at.
+    size: u64,
+    modified: (i64, i64),
+    /// Either has changed since the contents were last compared.
+    touched: bool,
     position: u64,
     fingerprint: Fingerprint,
     skip: bool,
@@ -42,18 +46,20 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// A file that is read from a position, which is the beginning of a line.
-    pub(crate) fn new(path: PathBuf, id: FileId, size: u64, now: Duration) -> Self {
+    /// A file that is read from its beginning.
+    pub(crate) fn new(path: PathBuf, stat: &Stat, retired: bool, now: Duration) -> Self {
         Self {
             path,
-            id,
-            size,
-            retired: false,
+            id: stat.id.clone(),
+            retired,
             gone: false,
             after: None,
             moved: true,
             read_to: None,
             grew: now,
+            size: stat.size,
+            modified: stat.modified,
+            touched: false,
             position: 0,
             fingerprint: Fingerprint::default(),
             skip: false,
@@ -106,44 +112,60 @@ impl Tail {
         self.handle = None;
     }
 
-    /// Looks whether it has grown, shrunk or been replaced.
-    pub(crate) fn look(&mut self, now: Duration) -> io::Result<()> {
+    /// Looks whether it has grown, shrunk or been replaced. `false`: it has other contents, and is read anew.
+    pub(crate) fn look(&mut self, now: Duration) -> io::Result<bool> {
         let was_at_end = self.is_at_end();
         if let Some(handle) = &self.handle {
-            self.size = Stat::of_file(handle)?.size;
+            self.seen(&Stat::of_file(handle)?);
         }
         if self.size < self.position {
             self.start_over("is shorter than what has been read of it");
+            return Ok(false);
         }
-        if self.is_at_end() {
-            return Ok(());
+        let touched = std::mem::take(&mut self.touched);
+        if !self.is_at_end() {
+            self.grew = now;
         }
-        self.grew = now;
-        if was_at_end && self.position > 0 {
-            // Emptied and written anew, it may be as long as it was, or longer.
+        // Emptied and written anew, it may be as long as it was, or longer.
+        if touched && was_at_end && self.position > 0 {
             let position = self.position;
             if Fingerprint::read(self.open()?, position)? != self.fingerprint {
                 self.start_over("begins otherwise than it did");
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Emits lines from one piece of the file, as many as fit. Returns how many bytes it has read.
-    pub(crate) fn read(&mut self, limits: &LineLimits, buffer: &mut Vec<u8>, out: &mut SourceBatch) -> io::Result<u64> {
-        let (position, size) = (self.position, self.size);
-        let piece = limits.piece_bytes().min(size - position);
-        let file = self.open()?;
-        file.seek(SeekFrom::Start(position))?;
-        buffer.clear();
-        file.take(piece).read_to_end(buffer)?;
-        let consumed = self.emit_lines(limits, buffer, out);
-        self.fingerprint.extend(position, &buffer[..consumed]);
+    /// Takes note of how the file is now.
+    pub(crate) fn seen(&mut self, stat: &Stat) {
+        self.touched |= (stat.size, stat.modified) != (self.size, self.modified);
+        (self.size, self.modified) = (stat.size, stat.modified);
+    }
+
+    /// Emits lines from one piece of the file, as many as fit. Returns how many bytes that took.
+    pub(crate) fn read(&mut self, limits: &LineLimits, piece: &mut Piece, out: &mut SourceBatch) -> io::Result<u64> {
+        let (position, left) = (self.position, self.size - self.position);
+        let id = self.id.clone();
+        if piece.lines(&id, position).is_none() {
+            piece.fill(&id, self.open()?, position, left.min(PIECE_BYTES))?;
+            // A line may be longer than that; in the longer piece it ends, or is too long.
+            if !self.skip && piece.end() < self.size && piece.lines(&id, position).is_none() {
+                piece.fill(&id, self.open()?, position, left.min(limits.long_piece_bytes()))?;
+            }
+        }
+        let bytes = piece.lines(&id, position).unwrap_or(piece.bytes());
+        let consumed = self.emit_lines(limits, bytes, out);
+        self.fingerprint.extend(position, bytes.get(..consumed).unwrap_or(bytes));
         self.position += consumed as u64;
         self.moved |= consumed > 0;
-        let read_to = position + buffer.len() as u64;
-        self.read_to = (!out.is_full() && read_to == size).then_some(read_to);
-        Ok(buffer.len() as u64)
+        self.read_to = (!out.is_full() && piece.end() == self.size).then_some(piece.end());
+        Ok(bytes.len() as u64)
+    }
+
+    /// Whether a piece still has lines of it that are not emitted.
+    pub(crate) fn has_lines_in(&self, piece: &Piece) -> bool {
+        piece.lines(&self.id, self.position).is_some()
     }
 
     /// Emits the lines that are complete, or too long to wait for. Returns how many bytes they take.

@@ -174,6 +174,9 @@ fn a_truncated_file_begins_anew() {
     // Emptied and filled past where it was before anyone looked.
     fs::write(rig.path("a.log"), "another\nand more of it\n").unwrap();
     assert_eq!(rig.lines(), ["another", "and more of it"]);
+    // Emptied and filled to the same length.
+    fs::write(rig.path("a.log"), "AnotheR\nand more of it\n").unwrap();
+    assert_eq!(rig.lines(), ["AnotheR", "and more of it"]);
     assert!(rig.source.logs().iter().any(|line| line.contains("is shorter than what has been read of it")));
     assert!(rig.source.logs().iter().any(|line| line.contains("begins otherwise than it did")));
 }
@@ -267,7 +270,7 @@ fn a_busy_file_does_not_starve_the_others() {
     let mut polls = 0;
     while !rig.source.poll(1000).unwrap().records.iter().any(|record| record.text() == "b") {
         polls += 1;
-        assert!(polls < 10);
+        assert!(polls < 50);
     }
 }
 

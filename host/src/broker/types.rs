@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -56,6 +57,8 @@ pub struct SessionSpec {
     pub consumer_overrides: BTreeMap<String, String>,
     /// `producer.override.*`: properties of the producer. Only Kafka knows them.
     pub producer_overrides: BTreeMap<String, String>,
+    /// The longest a transaction may be open: a broker that hears nothing for so long gives it up.
+    pub transaction_timeout: Duration,
 }
 
 /// What a session consumes.

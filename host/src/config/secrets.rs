@@ -121,6 +121,13 @@ impl Properties {
         self.entries.is_empty()
     }
 
+    /// The same with one property more, in place of any it had by that name.
+    #[must_use]
+    pub fn with(mut self, key: &str, text: &str) -> Self {
+        self.entries.insert(key.to_owned(), text.to_owned());
+        self
+    }
+
     /// A value as it was written.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {

@@ -10,11 +10,12 @@ use sandbar_abi::status::CloseReason;
 use serde_json::Value;
 
 use crate::config::{
-    ConfigError, ConnectorSettings, PluginSettings, Properties, SandboxSettings, SystemSecrets, Tolerance, WorkerConfig,
+    ConnectorSettings, PluginSettings, Properties, SandboxSettings, SystemSecrets, Tolerance, WorkerConfig,
 };
 use crate::plugins::Plugin;
 use crate::sandbox::{Grants, Identity, Instance, Ledger, Limits, OpenSpec};
 use crate::task::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
+use crate::text::one_line;
 
 /// The plugins a connector runs with.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ fn stage(alias: &str, settings: &PluginSettings, plugin: &Plugin) -> Result<Stag
         plugin: manifest.name.clone(),
         version: manifest.version.to_string(),
         compiled: plugin.compiled.clone(),
-        config: settings.config.resolve(&SystemSecrets).map_err(|errors| join(&errors))?,
+        config: settings.config.resolve(&SystemSecrets).map_err(|errors| one_line(&errors))?,
         limits: limits(&settings.sandbox),
         grants: grants(&settings.sandbox)?,
         idempotent_write: manifest.idempotent_write,
@@ -171,10 +172,5 @@ async fn split(settings: &ConnectorSettings, own: &StagePlan) -> Result<Vec<Valu
 }
 
 fn properties(properties: &Properties) -> Result<BTreeMap<String, String>, String> {
-    properties.resolve(&SystemSecrets).map_err(|errors| join(&errors))
-}
-
-/// All errors in one line.
-pub(super) fn join(errors: &[ConfigError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    properties.resolve(&SystemSecrets).map_err(|errors| one_line(&errors))
 }

@@ -19,6 +19,7 @@ use crate::discovery::{Change, Discovery, FileKind, FoundFile};
 use crate::plugins::{LoadError, Plugin, Registry};
 use crate::sandbox::{Engine, Origin};
 use crate::task::{self, Plan, TaskEnd};
+use crate::text::one_line;
 
 /// Something that happened elsewhere.
 enum Event {
@@ -327,7 +328,7 @@ impl Supervisor {
                     // A plugin that is being loaded is no news.
                     Some(_) if loading => {}
                     Some(names) => connector.set_problem(Problem::Waits(format!("plugin {}", names.join(", ")))),
-                    None => connector.set_problem(Problem::Invalid(planner::join(&errors))),
+                    None => connector.set_problem(Problem::Invalid(one_line(&errors))),
                 }
                 return;
             }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::{Plugin, PluginError, inspect};
 use crate::discovery::{FoundFile, ReadError};
 use crate::sandbox::{CompileError, Compiled, Engine};
+use crate::text::one_line;
 
 /// Why a file is no plugin that can be started.
 #[derive(Debug, Error)]
@@ -15,15 +16,11 @@ pub enum LoadError {
     #[error("{0}")]
     Read(#[from] ReadError),
     /// It breaks the rules; all that was found.
-    #[error("{}", join(.0))]
+    #[error("{}", one_line(.0))]
     Refused(Vec<PluginError>),
     /// It does not compile or link.
     #[error("{0}")]
     Compile(#[from] CompileError),
-}
-
-fn join(errors: &[PluginError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Loads a plugin. Blocks, for as long as compiling takes where the cache does not hold it.

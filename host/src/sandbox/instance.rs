@@ -381,8 +381,8 @@ impl Instance {
             Some(Trap::Interrupt) => CallErrorKind::TimedOut(self.limits.call_timeout),
             _ => match (state.memory.refused, &state.last_error) {
                 (Some(wanted), _) => CallErrorKind::OutOfMemory { wanted, limit: state.memory.max },
-                (None, Some((_, message))) => CallErrorKind::Trap(message.clone()),
-                (None, None) => CallErrorKind::Trap(error.root_cause().to_string()),
+                (None, Some((_, message))) if !message.is_empty() => CallErrorKind::Trap(message.clone()),
+                (None, _) => CallErrorKind::Trap(error.root_cause().to_string()),
             },
         };
         (kind, trace)

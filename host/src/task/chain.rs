@@ -7,7 +7,7 @@ use sandbar_abi::status::CloseReason;
 use sandbar_abi::{Disposition, FrameBuilder};
 
 use super::TaskError;
-use super::context::{Context, Hold, Waited};
+use super::context::{Context, Waited};
 use super::dead_letter::Failure;
 use super::stage::Stage;
 use crate::batch::{Batch, Copier};
@@ -116,12 +116,13 @@ async fn apply_stage(
 ) -> Result<Applied, TaskError> {
     let mut merged = Merged::default();
     let mut hold = None;
+    let budget = context.plan.errors.retry_timeout;
     // Ranges of the batch still to be passed, the next one last.
-    let mut work = vec![0..batch.len()];
+    let mut work = Vec::from([0..batch.len()]);
     while let Some(range) = work.pop() {
         let whole = range == (0..batch.len());
         let part = if whole { batch.clone() } else { batch.subset(range.clone())? };
-        match call(stage, context, &part, place).await {
+        match call(stage, context, &part, place).await? {
             Ok(reply) => {
                 hold = None;
                 let resolved = reply.outcomes.resolved(part.len());
@@ -132,23 +133,23 @@ async fn apply_stage(
                 if resolved < part.len() {
                     let first = range.start + resolved;
                     let why = message(&reply.outcomes, resolved).unwrap_or("the plugin asks for another try");
-                    let hold = hold.get_or_insert_with(|| context.hold(true));
-                    match wait(context, hold, why, Duration::ZERO).await? {
+                    let hold = hold.get_or_insert_with(|| context.hold(budget));
+                    match context.wait(hold, why, Duration::ZERO).await? {
                         Waited::OutOfBudget => {
                             let message = format!("{why} (errors.retry.timeout is used up)");
                             merged.fail(stage, first, "sandbar.Retryable", message);
                             work.extend((first + 1 < range.end).then_some(first + 1..range.end));
                         }
-                        _ => work.push(first..range.end),
+                        Waited::TryAgain => work.push(first..range.end),
                     }
                 }
             }
             Err(error) if error.kind.spares_instance() => {
                 let at_least = error.kind.delay();
-                let hold = hold.get_or_insert_with(|| context.hold(true));
-                match wait(context, hold, &error.to_string(), at_least).await? {
+                let hold = hold.get_or_insert_with(|| context.hold(budget));
+                match context.wait(hold, &error.to_string(), at_least).await? {
                     Waited::OutOfBudget => return Err(error.into()),
-                    _ => work.push(range),
+                    Waited::TryAgain => work.push(range),
                 }
             }
             Err(error) if error.kind.may_be_poison() && context.plan.errors.tolerate => {
@@ -166,21 +167,13 @@ async fn apply_stage(
     merged.finish()
 }
 
-async fn wait(context: &mut Context, hold: &mut Hold, why: &str, at_least: Duration) -> Result<Waited, TaskError> {
-    match context.wait(hold, why, at_least).await {
-        Waited::Stopping => Err(TaskError::Interrupted),
-        Waited::TooLong => Err(TaskError::HeldTooLong(why.to_owned())),
-        waited => Ok(waited),
-    }
-}
-
 /// One call, and one more on a fresh instance where the first one cost the instance.
 async fn call(
     stage: &mut Stage,
     context: &mut Context,
     batch: &Batch,
     place: &StatePlace,
-) -> Result<TransformReply, CallError> {
+) -> Result<Result<TransformReply, CallError>, TaskError> {
     let mut fresh = false;
     loop {
         context.progress.add_call();
@@ -191,12 +184,14 @@ async fn call(
         match called {
             Err(error) if !error.kind.spares_instance() => {
                 stage.discard(&error);
+                // Finding out which record it is may take long: no transaction stays open meanwhile.
+                context.commit().await?;
                 if fresh || !error.kind.may_be_poison() {
-                    return Err(error);
+                    return Ok(Err(error));
                 }
                 fresh = true;
             }
-            called => return called,
+            called => return Ok(called),
         }
     }
 }

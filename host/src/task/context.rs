@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 use sandbar_abi::{Frame, FrameBuilder};
 use tokio::sync::watch;
@@ -22,9 +23,6 @@ use crate::broker::{
 
 /// How long a commit that the broker cannot take now is tried again before the task gives up.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
-/// How long records are held inside an open transaction to be tried again. Well below the broker's
-/// `transaction.timeout.ms`; a longer wait is made by starting again at the last commit.
-const HOLD_MAX: Duration = Duration::from_secs(5);
 /// The first pause before something is tried again.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 
@@ -36,14 +34,19 @@ pub(super) struct Context {
     /// Whether to commit after every batch, because the task failed on one before.
     pub(super) careful: bool,
     stop: watch::Receiver<Option<CloseReason>>,
+    /// What the next commit makes durable.
     pending: Pending,
+    /// What a sink was given and has not flushed: no commit may tell of it yet.
+    parked: Pending,
 }
 
-/// What the open transaction holds, besides the records the session has been handed.
+/// What is dealt with and not committed, besides the records the session has been handed.
 #[derive(Default)]
 struct Pending {
     commit: Commit,
     consumed: BTreeMap<TopicPartition, i64>,
+    /// Dead letters that are not staged yet.
+    letters: Vec<Output>,
     records: usize,
     bytes: usize,
     since: Option<Instant>,
@@ -69,9 +72,10 @@ impl Context {
             topic_settings: plan.topic_settings.clone(),
             consumer_overrides: plan.consumer_overrides.clone(),
             producer_overrides: plan.producer_overrides.clone(),
+            transaction_timeout: plan.transaction_timeout(),
         };
         let session = broker.session(spec).await?;
-        Ok(Self { plan, session, progress, careful, stop, pending: Pending::default() })
+        Ok(Self { plan, session, progress, careful, stop, pending: Pending::default(), parked: Pending::default() })
     }
 
     /// Whether the task was told to end, and why.
@@ -94,18 +98,18 @@ impl Context {
                 && ledger.has_staged()
             {
                 let (offsets, state) = ledger.take_staged();
-                self.pending.commit.source_offsets.extend(offsets);
-                self.pending.commit.state.extend(state);
-                self.pending.since.get_or_insert_with(Instant::now);
+                let open = self.open_part();
+                open.commit.source_offsets.extend(offsets);
+                open.commit.state.extend(state);
             }
         }
     }
 
     /// Takes note that everything before an offset is dealt with.
     pub(super) fn consumed(&mut self, partition: &TopicPartition, next_offset: i64, records: usize) {
-        self.pending.consumed.insert(partition.clone(), next_offset);
-        self.pending.records += records;
-        self.pending.since.get_or_insert_with(Instant::now);
+        let open = self.open_part();
+        open.consumed.insert(partition.clone(), next_offset);
+        open.records += records;
         self.progress.add_in(records);
     }
 
@@ -142,9 +146,9 @@ impl Context {
             }
         }
         self.progress.add_out(batch.len());
-        self.pending.records += batch.len();
-        self.pending.bytes += batch.bytes().len();
-        self.pending.since.get_or_insert_with(Instant::now);
+        let open = self.open_part();
+        open.records += batch.len();
+        open.bytes += batch.bytes().len();
         Ok(())
     }
 
@@ -178,31 +182,64 @@ impl Context {
             }
         }
         let output = Output { topic: Arc::clone(&queue.topic), batch: Batch::build(&letters)? };
-        self.session.stage(output).await?;
         failures.iter().for_each(|_| self.progress.add_dead_letter());
-        self.pending.records += failures.len();
-        self.pending.since.get_or_insert_with(Instant::now);
+        let parks = self.parks();
+        let open = self.open_part();
+        open.records += failures.len();
+        if parks {
+            open.letters.push(output);
+        } else {
+            self.session.stage(output).await?;
+        }
         Ok(())
     }
 
-    /// Whether there is anything to commit.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.pending.since.is_some()
+    /// A sink's work waits for its flush.
+    fn parks(&self) -> bool {
+        self.plan.role == Kind::Sink
     }
 
-    /// How long until the transaction is to be committed; zero where it is due.
+    fn open_part(&mut self) -> &mut Pending {
+        let open = if self.parks() { &mut self.parked } else { &mut self.pending };
+        open.since.get_or_insert_with(Instant::now);
+        open
+    }
+
+    /// The sink has flushed: what it was given may be committed.
+    pub(super) async fn unpark(&mut self) -> Result<(), TaskError> {
+        let parked = std::mem::take(&mut self.parked);
+        for output in parked.letters {
+            self.session.stage(output).await?;
+        }
+        let pending = &mut self.pending;
+        pending.commit.source_offsets.extend(parked.commit.source_offsets);
+        pending.commit.state.extend(parked.commit.state);
+        pending.consumed.extend(parked.consumed);
+        pending.records += parked.records;
+        pending.bytes += parked.bytes;
+        pending.since = pending.since.or(parked.since);
+        Ok(())
+    }
+
+    /// Whether there is anything to commit, once a sink has flushed.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.pending.since.or(self.parked.since).is_some()
+    }
+
+    /// How long until there is to be a commit; zero where it is due.
     pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
-        let since = self.pending.since?;
+        let since = self.pending.since.or(self.parked.since)?;
         let pace = &self.plan.pace;
-        if self.pending.records >= pace.commit_records || self.pending.bytes >= pace.commit_bytes {
+        let records = self.pending.records + self.parked.records;
+        if records >= pace.commit_records || self.pending.bytes + self.parked.bytes >= pace.commit_bytes {
             return Some(Duration::ZERO);
         }
         Some((since + pace.commit_interval).saturating_duration_since(now))
     }
 
-    /// Commits everything dealt with so far.
+    /// Commits everything dealt with so far; of a sink's work, what it has flushed.
     pub(super) async fn commit(&mut self) -> Result<(), TaskError> {
-        if !self.is_dirty() {
+        if self.pending.since.is_none() {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
@@ -246,26 +283,19 @@ impl Context {
         }
     }
 
-    /// Begins to try something again.
-    pub(super) fn hold(&self, in_transaction: bool) -> Hold {
-        Hold {
-            backoff: Backoff::new(FIRST_DELAY, self.plan.errors.retry_delay_max),
-            started: Instant::now(),
-            in_transaction,
-        }
+    /// Begins to try something again, for as long as the budget says; without one, for ever.
+    pub(super) fn hold(&self, budget: Option<Duration>) -> Hold {
+        Hold { backoff: Backoff::new(FIRST_DELAY, self.plan.errors.retry_delay_max), started: Instant::now(), budget }
     }
 
-    /// Waits before the next try.
-    pub(super) async fn wait(&mut self, hold: &mut Hold, why: &str, at_least: Duration) -> Waited {
-        let spent = hold.started.elapsed();
-        if self.plan.errors.retry_timeout.is_some_and(|budget| spent >= budget) && hold.in_transaction {
-            return Waited::OutOfBudget;
+    /// Waits before the next try. What is complete is committed first: no transaction stays open meanwhile.
+    pub(super) async fn wait(&mut self, hold: &mut Hold, why: &str, at_least: Duration) -> Result<Waited, TaskError> {
+        if hold.budget.is_some_and(|budget| hold.started.elapsed() >= budget) {
+            return Ok(Waited::OutOfBudget);
         }
-        if hold.in_transaction && spent + at_least >= HOLD_MAX {
-            return Waited::TooLong;
-        }
+        self.commit().await?;
         if self.stopping().is_some() {
-            return Waited::Stopping;
+            return Err(TaskError::Interrupted);
         }
         if hold.backoff.tries() == 0 {
             warn!(connector = %self.plan.connector, task = self.plan.task, why, "waiting to try again");
@@ -274,7 +304,7 @@ impl Context {
         let delay = hold.backoff.next_delay().max(at_least);
         self.pause(delay).await;
         self.progress.set_waiting(None);
-        if self.stopping().is_some() { Waited::Stopping } else { Waited::TryAgain }
+        if self.stopping().is_some() { Err(TaskError::Interrupted) } else { Ok(Waited::TryAgain) }
     }
 }
 
@@ -282,8 +312,7 @@ impl Context {
 pub(super) struct Hold {
     backoff: Backoff,
     started: Instant,
-    /// Whether records wait inside an open transaction meanwhile, which bounds the wait.
-    in_transaction: bool,
+    budget: Option<Duration>,
 }
 
 /// What to do after a wait.
@@ -291,12 +320,8 @@ pub(super) struct Hold {
 pub(super) enum Waited {
     /// Try again.
     TryAgain,
-    /// `errors.retry.timeout` is used up.
+    /// The budget is used up.
     OutOfBudget,
-    /// The transaction cannot wait longer: start again at the last commit.
-    TooLong,
-    /// The task was told to end.
-    Stopping,
 }
 
 /// Where a record is, for people.

@@ -60,9 +60,6 @@ pub enum TaskError {
     /// A record failed, and `errors.tolerance` is `none`.
     #[error("{0}")]
     Record(String),
-    /// Records were to be tried again for longer than a transaction may stay open.
-    #[error("waited too long inside a transaction, starting again at the last commit: {0}")]
-    HeldTooLong(String),
     /// It was told to stop while it waited: what was not committed is undone, and nothing is wrong.
     #[error("stopped while waiting")]
     Interrupted,

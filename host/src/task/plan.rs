@@ -41,6 +41,18 @@ pub struct Plan {
     pub producer_overrides: BTreeMap<String, String>,
 }
 
+/// Room for the commit itself, and for a machine that is busy.
+const TRANSACTION_SLACK: Duration = Duration::from_secs(5);
+
+impl Plan {
+    /// The longest a transaction of this task may be open: it collects for an interval, and then one batch may still pass
+    /// all plugins, each of them as slow as it may be.
+    pub(super) fn transaction_timeout(&self) -> Duration {
+        let calls = std::iter::once(&self.plugin).chain(&self.transforms).map(|s| s.limits.call_timeout);
+        self.pace.commit_interval + calls.sum::<Duration>() + TRANSACTION_SLACK
+    }
+}
+
 /// One plugin of a task.
 #[derive(Clone)]
 pub struct StagePlan {

@@ -14,7 +14,7 @@ use sandbar_abi::status::CloseReason;
 
 use super::chain::Chain;
 use super::consume::{self, Delivery};
-use super::context::{Context, Hold, Waited};
+use super::context::{Context, Hold};
 use super::dead_letter::Failure;
 use super::stage::Stage;
 use super::{TaskEnd, TaskError};
@@ -35,6 +35,7 @@ pub(super) async fn run(context: &mut Context) -> Result<TaskEnd, TaskError> {
         sink,
         positions: BTreeMap::new(),
         unflushed: false,
+        mid_batch: false,
         idempotent: plan.plugin.idempotent_write,
     };
     pump.chain.open().await?;
@@ -52,12 +53,15 @@ struct SinkPump {
     positions: BTreeMap<TopicPartition, Option<i64>>,
     /// Whether the sink was given records since the last flush.
     unflushed: bool,
+    /// Whether a batch has been begun and not finished.
+    mid_batch: bool,
     idempotent: bool,
 }
 
 impl Delivery for SinkPump {
     async fn deliver(&mut self, context: &mut Context, batch: &PartitionBatch) -> Result<(), TaskError> {
         let input = &batch.batch;
+        self.mid_batch = true;
         let applied = if self.chain.stages.is_empty() {
             None
         } else {
@@ -78,6 +82,7 @@ impl Delivery for SinkPump {
         context.absorb(self.chain.stages.iter_mut().chain([&mut self.sink]));
         context.consumed(&batch.partition, batch.next_offset, input.len());
         self.positions.insert(batch.partition.clone(), Some(batch.next_offset));
+        self.mid_batch = false;
         Ok(())
     }
 
@@ -101,8 +106,13 @@ impl Delivery for SinkPump {
     async fn commit(&mut self, context: &mut Context) -> Result<(), TaskError> {
         if self.unflushed {
             self.flush(context).await?;
-            context.absorb(std::iter::once(&mut self.sink));
         }
+        if self.mid_batch && !self.chain.stages.is_empty() {
+            // What the transforms put in their state is about the whole batch.
+            return Ok(());
+        }
+        context.absorb(std::iter::once(&mut self.sink));
+        context.unpark().await?;
         context.commit().await
     }
 }
@@ -122,7 +132,7 @@ impl SinkPump {
                     if resolved < part.len() {
                         self.advance(context, source, &part, resolved);
                         work.push(part.subset(resolved..part.len())?);
-                        let hold = hold.get_or_insert_with(|| context.hold(false));
+                        let hold = hold.get_or_insert_with(|| context.hold(None));
                         self.wait(context, hold, "the sink asks for another try", Duration::ZERO).await?;
                     } else {
                         hold = None;
@@ -130,7 +140,7 @@ impl SinkPump {
                 }
                 Err(error) if error.kind.spares_instance() => {
                     work.push(part);
-                    let hold = hold.get_or_insert_with(|| context.hold(false));
+                    let hold = hold.get_or_insert_with(|| context.hold(None));
                     self.wait(context, hold, &error.to_string(), error.kind.delay()).await?;
                 }
                 Err(error) if part.len() == 1 && self.may_isolate(context, &error) => {
@@ -197,7 +207,7 @@ impl SinkPump {
     }
 
     async fn flush(&mut self, context: &mut Context) -> Result<(), TaskError> {
-        let mut hold = context.hold(false);
+        let mut hold = context.hold(None);
         loop {
             let flushed = match self.sink.instance().await {
                 Ok(instance) => instance.flush().await,
@@ -209,10 +219,7 @@ impl SinkPump {
                     return Ok(());
                 }
                 Err(error) if error.kind.spares_instance() => {
-                    let why = error.to_string();
-                    if context.wait(&mut hold, &why, error.kind.delay()).await == Waited::Stopping {
-                        return Err(TaskError::Interrupted);
-                    }
+                    context.wait(&mut hold, &error.to_string(), error.kind.delay()).await?;
                 }
                 Err(error) => {
                     self.sink.discard(&error);
@@ -230,13 +237,8 @@ impl SinkPump {
         why: &str,
         at_least: Duration,
     ) -> Result<(), TaskError> {
-        if context.is_dirty() {
-            self.commit(context).await?;
-        }
-        match context.wait(hold, why, at_least).await {
-            Waited::Stopping => Err(TaskError::Interrupted),
-            _ => Ok(()),
-        }
+        self.commit(context).await?;
+        context.wait(hold, why, at_least).await.map(drop)
     }
 
     /// Notes the part of a batch that is resolved. With transforms in between this waits for the whole batch: what they

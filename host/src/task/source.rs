@@ -6,7 +6,7 @@ use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 
 use super::chain::Chain;
-use super::context::{Context, Waited};
+use super::context::Context;
 use super::stage::Stage;
 use super::{TaskEnd, TaskError};
 use crate::batch::Batch;
@@ -64,11 +64,9 @@ impl SourcePump {
                 Ok(reply) => reply,
                 Err(error) if error.kind.spares_instance() => {
                     self.commit(context).await?;
-                    let hold = hold.get_or_insert_with(|| context.hold(false));
-                    match context.wait(hold, &error.to_string(), error.kind.delay()).await {
-                        Waited::Stopping => return Ok(TaskEnd::Stopped),
-                        _ => continue,
-                    }
+                    let hold = hold.get_or_insert_with(|| context.hold(None));
+                    context.wait(hold, &error.to_string(), error.kind.delay()).await?;
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             };

@@ -27,7 +27,7 @@ pub(super) struct Stage {
 /// The ledger is wherever the guest is, or waits for the next one.
 enum Guest {
     Live(Box<Instance>),
-    Gone(Ledger),
+    Gone(Box<Ledger>),
     /// Only while an instance is being opened.
     Moving,
 }
@@ -58,7 +58,7 @@ impl Stage {
                 limits: stage.limits.clone(),
                 grants: stage.grants.clone(),
             },
-            guest: Guest::Gone(Ledger::new(&stage.alias, stage.limits.state_max_bytes)),
+            guest: Guest::Gone(Box::new(Ledger::new(&stage.alias, stage.limits.state_max_bytes))),
             progress: Arc::clone(progress),
         }
     }
@@ -74,10 +74,10 @@ impl Stage {
             && let Guest::Gone(ledger) = std::mem::replace(&mut self.guest, Guest::Moving)
         {
             self.progress.add_instance();
-            match Instance::open(&self.compiled, &self.spec, ledger).await {
+            match Instance::open(&self.compiled, &self.spec, *ledger).await {
                 Ok(instance) => self.guest = Guest::Live(Box::new(instance)),
                 Err((error, ledger)) => {
-                    self.guest = Guest::Gone(ledger);
+                    self.guest = Guest::Gone(Box::new(ledger));
                     return Err(error);
                 }
             }
@@ -120,7 +120,7 @@ impl Stage {
             info!(stage = %self.alias, error = %why, "the instance is thrown away");
         }
         if let Guest::Live(instance) = std::mem::replace(&mut self.guest, Guest::Moving) {
-            self.guest = Guest::Gone(instance.into_ledger());
+            self.guest = Guest::Gone(Box::new(instance.into_ledger()));
         }
     }
 

@@ -112,6 +112,7 @@ impl Fixture {
             topic_settings: settings(1),
             consumer_overrides: BTreeMap::new(),
             producer_overrides: BTreeMap::new(),
+            transaction_timeout: Duration::from_secs(10),
         }
     }
 

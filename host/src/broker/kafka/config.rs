@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -65,8 +66,6 @@ const CONSUMER_FIXED: Table = &[
     ("allow.auto.create.topics", "false"),
 ];
 const PRODUCER_DEFAULTS: Table = &[
-    // A killed task's transaction blocks readers for this long; a call of a guest and a commit must fit in.
-    ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
     ("compression.codec", "lz4"),
     ("linger.ms", "5"),
     ("batch.size", "1000000"),
@@ -82,7 +81,9 @@ const PRODUCER_FIXED: Table = &[
     // A transaction's commit answers for its records; only failures are worth a report each.
     ("delivery.report.only.error", "true"),
 ];
-const TRANSACTION_TIMEOUT_MS: &str = "10000";
+/// The property that bounds a transaction. A killed task's transaction blocks readers for this long, unless its successor
+/// comes earlier.
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 
 /// Properties that belong to Sandbar, and why.
 const OURS: Table = &[
@@ -130,17 +131,24 @@ impl Properties {
         properties
     }
 
-    /// A task's producer.
-    pub fn producer(options: &KafkaOptions, overrides: &BTreeMap<String, String>, transactional_id: &str) -> Self {
+    /// A task's producer. Its transactions may be open as long as the task says, unless the operator says otherwise.
+    pub fn producer(
+        options: &KafkaOptions,
+        overrides: &BTreeMap<String, String>,
+        transactional_id: &str,
+        transaction_timeout: Duration,
+    ) -> Self {
         let mut properties = Self::layered(PRODUCER_DEFAULTS, options, overrides, PRODUCER_FIXED);
         properties.set("transactional.id", transactional_id);
+        let timeout = transaction_timeout.as_millis().to_string();
+        properties.0.entry(TRANSACTION_TIMEOUT.to_owned()).or_insert(timeout);
         properties
     }
 
     /// The producer of tools: the same without a transaction.
     pub fn writer(options: &KafkaOptions) -> Self {
         let mut properties = Self::layered(PRODUCER_DEFAULTS, options, &BTreeMap::new(), PRODUCER_FIXED);
-        properties.0.remove("transaction.timeout.ms");
+        properties.0.remove(TRANSACTION_TIMEOUT);
         properties
     }
 
@@ -262,7 +270,8 @@ mod tests {
     fn overrides_win_over_the_worker_and_the_guarantees_over_both() {
         let mut options = KafkaOptions::new("here:9092");
         options.properties.extend(map(&[("linger.ms", "1"), ("compression.type", "zstd")]));
-        let producer = Properties::producer(&options, &map(&[("queue.buffering.max.ms", "9")]), "id");
+        let producer =
+            Properties::producer(&options, &map(&[("queue.buffering.max.ms", "9")]), "id", Duration::from_secs(10));
         assert_eq!(get(&producer, "linger.ms"), "9");
         assert_eq!(get(&producer, "compression.codec"), "zstd");
         assert_eq!(get(&producer, "acks"), "all");
@@ -279,7 +288,7 @@ mod tests {
         let none = BTreeMap::new();
         for properties in [
             Properties::consumer(&options, &none, "g"),
-            Properties::producer(&options, &none, "id"),
+            Properties::producer(&options, &none, "id", Duration::from_secs(10)),
             Properties::writer(&options),
             Properties::reader(&options),
         ] {

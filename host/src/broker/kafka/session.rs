@@ -53,7 +53,8 @@ impl KafkaSession {
         }
         let SessionSpec { worker_group, connector, task, input, .. } = &spec;
         let transactional_id = format!("{worker_group}-{connector}-{task}");
-        let producer = Properties::producer(&options, &spec.producer_overrides, &transactional_id);
+        let producer =
+            Properties::producer(&options, &spec.producer_overrides, &transactional_id, spec.transaction_timeout);
         let max_bytes = producer.number("message.max.bytes", MESSAGE_MAX_BYTES);
         let consumer = input.as_ref().map(|Input { group, topics }| {
             (Properties::consumer(&options, &spec.consumer_overrides, group), group.clone(), topics.clone())

@@ -31,7 +31,7 @@ keys! {
     /// How long tasks may take to finish when the worker stops, in milliseconds.
     SHUTDOWN_TIMEOUT_MS = "shutdown.timeout.ms", Kind::Millis(0, DAY), Some("30000"), NONE;
     /// The topic that holds the offsets of sources, in Kafka Connect's format.
-    OFFSET_STORAGE_TOPIC = "offset.storage.topic", Kind::Topic, Some("connect-offsets"), NONE;
+    OFFSET_STORAGE_TOPIC = "offset.storage.topic", Kind::Topic, Some("sandbar-offsets"), NONE;
 
     /// Properties of librdkafka, for every client. With `bootstrap.servers` the worker uses Kafka, without any property
     /// its embedded broker. References to secrets are resolved when the worker starts.

@@ -1,0 +1,164 @@
+//! `sandbar inspect`: what a plugin is and asks for, from its bytes alone.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sandbar_abi::manifest::{Access, Kind};
+
+use super::failure::{Failure, Outcome};
+use super::schema;
+use super::text::{self, Table};
+use crate::discovery::snapshot::MAX_PLUGIN_BYTES;
+use crate::plugins::{self, Inspection, OptionalExports};
+
+/// One page of linear memory, in KiB.
+const PAGE_KIB: u64 = 64;
+
+/// Describe a plugin
+///
+/// Shows what a plugin says of itself (name, version, kinds), which configuration it takes, what it asks to be allowed,
+/// and what it imports. Nothing of the plugin is run.
+///
+/// A file that the host would refuse is not described: the reasons are told instead, and the exit code is 1.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  sandbar inspect plugins/upper.wasm
+  sandbar inspect plugins/upper.wasm --json | jq .manifest.config")]
+pub(super) struct InspectArgs {
+    /// The plugin
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Describes the plugin.
+pub(super) fn run(args: &InspectArgs) -> Outcome {
+    let wasm = read_plugin(&args.file)?;
+    let file = args.file.display();
+    let inspection = plugins::inspect(&wasm)
+        .map_err(|errors| Failure::of_all(errors.iter().map(|error| format!("{file}: {error}"))))?;
+    if args.json {
+        return super::print_json(&inspection);
+    }
+    super::print(describe(&inspection))
+}
+
+/// Reads a file that may be a plugin.
+pub(super) fn read_plugin(path: &Path) -> Outcome<Vec<u8>> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| fault(&error))?;
+    file.take(MAX_PLUGIN_BYTES + 1).read_to_end(&mut bytes).map_err(|error| fault(&error))?;
+    if bytes.len() as u64 > MAX_PLUGIN_BYTES {
+        return Err(fault(&format!("a plugin has at most {MAX_PLUGIN_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn describe(inspection: &Inspection) -> String {
+    let manifest = &inspection.manifest;
+    let kinds: Vec<_> = manifest.kinds.iter().copied().map(Kind::name).collect();
+    let mut page = format!("{} {} ({})\n", manifest.name, manifest.version, kinds.join(", "));
+    if !manifest.description.is_empty() {
+        page.push_str(&format!("{}\n", text::shown(&manifest.description)));
+    }
+    page.push('\n');
+    page.push_str(&facts(inspection).text("  "));
+    page.push_str("\nAsks for (and gets only what the connector's definition grants):\n");
+    page.push_str(&capabilities(inspection));
+    page.push_str("\nConfiguration:\n");
+    page.push_str(&configuration(inspection));
+    page.push_str("\nImports:\n");
+    let mut imports = Table::plain();
+    for import in &inspection.imports {
+        imports.row([&import.module, &import.name, &import.ty]);
+    }
+    page.push_str(&or_nothing(&imports));
+    page
+}
+
+fn facts(inspection: &Inspection) -> Table {
+    let (manifest, memory) = (&inspection.manifest, inspection.memory);
+    let mut table = Table::plain();
+    for (name, value) in [("author", &manifest.author), ("licence", &manifest.license)] {
+        if !value.is_empty() {
+            table.row([name, value]);
+        }
+    }
+    let kib = |pages: u64| format!("{} KiB", text::grouped(pages.saturating_mul(PAGE_KIB)));
+    let most = memory.max_pages.map_or_else(|| "the host's limit".to_owned(), kib);
+    table.row(["size", &format!("{} bytes", text::grouped(inspection.size))]);
+    table.row(["sha256", &inspection.sha256.to_string()]);
+    table.row(["abi", &format!("v{}", inspection.abi_major)]);
+    table.row(["memory", &format!("{}, up to {most}", kib(memory.min_pages))]);
+    let limits = &manifest.limits;
+    let suggested = [
+        ("memory_max_bytes", limits.memory_max_bytes),
+        ("fuel_per_call", limits.fuel_per_call),
+        ("call_timeout_ms", limits.call_timeout_ms),
+    ];
+    for (name, limit) in suggested {
+        if let Some(limit) = limit {
+            table.row([name, &format!("{} suggested", text::grouped(limit))]);
+        }
+    }
+    table.row(["optional calls", &optional(inspection.optional)]);
+    if manifest.is(Kind::Sink) {
+        let twice = if manifest.idempotent_write { "as if once" } else { "may leave records twice" };
+        table.row(["writing twice", twice]);
+    }
+    table
+}
+
+fn optional(optional: OptionalExports) -> String {
+    let OptionalExports { initialize, committed, check, discover, task_configs, assigned, revoked } = optional;
+    let all = [
+        ("_initialize", initialize),
+        ("committed", committed),
+        ("check", check),
+        ("discover", discover),
+        ("task_configs", task_configs),
+        ("assigned", assigned),
+        ("revoked", revoked),
+    ];
+    let there: Vec<_> = all.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+    if there.is_empty() { "none".to_owned() } else { there.join(", ") }
+}
+
+fn capabilities(inspection: &Inspection) -> String {
+    let asked = &inspection.manifest.capabilities;
+    let mut table = Table::plain();
+    let access = |access: &Access| match access {
+        Access::Read => "read",
+        Access::Write => "write",
+    };
+    if !asked.fs.is_empty() {
+        table.row(["directories", &asked.fs.iter().map(access).collect::<Vec<_>>().join(", ")]);
+    }
+    if !asked.env.is_empty() {
+        table.row(["environment", &asked.env.join(", ")]);
+    }
+    if !asked.http.is_empty() {
+        table.row(["http", &asked.http.join(", ")]);
+    }
+    or_nothing(&table)
+}
+
+fn configuration(inspection: &Inspection) -> String {
+    let Some(schema) = &inspection.manifest.config else { return "  any text: it has no schema\n".to_owned() };
+    let mut table = Table::new(&["KEY", "TYPE", "DEFAULT", "DESCRIPTION"], &[]);
+    let keys = schema::keys(schema);
+    for key in &keys {
+        table.row([&key.name, &key.type_, &key.default, &key.description]);
+    }
+    if keys.is_empty() { "  nothing\n".to_owned() } else { table.text("  ") }
+}
+
+fn or_nothing(table: &Table) -> String {
+    let text = table.text("  ");
+    if text.is_empty() { "  nothing\n".to_owned() } else { text }
+}
