@@ -47,10 +47,10 @@ impl Output {
         Ok(Self { path, handle: Some(handle), written, staged, staged_next, torn: false, unrecorded: false })
     }
 
-    /// The offset that comes next from a partition, if any came before.
+    /// The offset that comes next from a partition, if any came before in an earlier call. Records of one call may share
+    /// an offset: a transform before the sink made several of one.
     pub(crate) fn next(&self, topic: &str, partition: i32) -> Option<i64> {
-        let of = |offsets: &Offsets| offsets.get(topic).and_then(|partitions| partitions.get(&partition)).copied();
-        of(&self.staged_next).or_else(|| of(&self.written.next))
+        self.written.next.get(topic)?.get(&partition).copied()
     }
 
     /// Where lines are staged.

@@ -65,14 +65,15 @@ impl Definition {
     /// Whether a file by this name is a definition.
     #[must_use]
     pub fn is_definition(path: &Path) -> bool {
-        path.extension().is_some_and(|extension| extension == "json" || extension == "toml")
+        path.extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("json") || extension.eq_ignore_ascii_case("toml"))
     }
 
     /// Reads the bytes of a file: TOML if its name ends so, else JSON.
     pub fn parse(source: &Path, bytes: &[u8]) -> Result<Self, Vec<ConfigError>> {
         let origin = Origin { file: source.to_owned(), ..Origin::default() };
         let text = tree::text(&origin, bytes, MAX_DEFINITION_BYTES).map_err(|error| vec![error])?;
-        let toml = source.extension().is_some_and(|extension| extension == "toml");
+        let toml = source.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
         let parsed = if toml { read_toml::parse(text).map(Tree::Table) } else { read_json::parse(text) };
         match parsed.map_err(|faults| tree::syntax(&origin, faults))? {
             Tree::Table(fields) => Builder::new(origin).build(&fields, toml),

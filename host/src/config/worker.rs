@@ -347,7 +347,7 @@ mod tests {
             &[
                 ":1:1: pluggins: is not known, did you mean \"plugins\"?",
                 ":4:1: kafka.transactional.id: is set by the host: exactly-once delivery rests on it",
-                ":6:3: sandbox.memory.max.bytes: must be a whole number of bytes from 65536 to 4294967296, not \"1\"",
+                ":6:3: sandbox.memory.max.bytes: must be a whole number of bytes from 65536 to 1073741824, not \"1\"",
                 ":8:1: log.level: must be one of off, error, warn, info, debug, trace, not \"loud\"",
                 ": kafka.bootstrap.servers: is required where [kafka] has properties",
             ],

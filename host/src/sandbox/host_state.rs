@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandbar_abi::ErrorClass;
+use sandbar_abi::manifest::Kind;
 use tracing::{debug, error, info, warn};
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -22,6 +23,7 @@ const MAX_METRICS: usize = 200;
 /// The data of a store.
 pub(super) struct HostState {
     pub(super) wasi: WasiP1Ctx,
+    pub(super) kind: Kind,
     pub(super) config: serde_json::Value,
     pub(super) ledger: Ledger,
     pub(super) memory: MemoryLimit,

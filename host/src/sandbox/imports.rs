@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::names::{IMPORT_MODULE, MAX_KEY_BYTES, MAX_METRIC_NAME_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES};
 use sandbar_abi::status::ErrorClass;
 use wasmtime::{Caller, Engine, Linker};
@@ -106,6 +107,9 @@ fn offset_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmt
     let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
     let key = memory::slice(bytes, "offset_put: key", kp, kl)?;
     let value = memory::slice(bytes, "offset_put: value", vp, vl)?;
+    if state.kind != Kind::Source {
+        return Ok(code(Err(PutRefused::NotASource)));
+    }
     Ok(code(fits(key, value).and_then(|()| state.ledger.put_offset(key, value))))
 }
 

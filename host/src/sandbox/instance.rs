@@ -47,6 +47,8 @@ pub struct Instance {
     limits: Limits,
     /// The guest's input buffer, and how much it holds.
     input: (u32, usize),
+    /// A call ended in a way after which its memory means nothing: it is never called again.
+    is_dead: bool,
 }
 
 impl Instance {
@@ -65,6 +67,7 @@ impl Instance {
         };
         let state = HostState {
             wasi,
+            kind: spec.open.kind,
             config: spec.open.config.clone(),
             ledger,
             memory: MemoryLimit { max: spec.limits.memory_max_bytes, refused: None, peak: 0 },
@@ -116,6 +119,7 @@ impl Instance {
                 identity: Arc::clone(&spec.identity),
                 limits: spec.limits.clone(),
                 input: (0, 0),
+                is_dead: false,
             }),
             Err(message) => Err((message, store)),
         }
@@ -236,8 +240,11 @@ impl Instance {
         Ok(())
     }
 
-    /// The last call.
+    /// The last call. A broken instance is not called even for this.
     pub async fn close(&mut self, reason: CloseReason) -> Result<(), CallError> {
+        if self.is_dead {
+            return Ok(());
+        }
         let function = self.exports.close.clone();
         self.call("close", &function, reason as i32, StatePlace::Task).await?;
         Ok(())
@@ -338,10 +345,15 @@ impl Instance {
     }
 
     fn begin(&mut self, place: StatePlace) -> Result<(), CallError> {
+        if self.is_dead {
+            let message = "an earlier call broke the instance, it is not called again".to_owned();
+            return Err(self.error("start", CallErrorKind::Start(message)));
+        }
         let deadline = Instant::now() + self.limits.call_timeout;
         let state = self.store.data_mut();
         state.ledger.begin_call(place);
         state.last_error = None;
+        state.memory.refused = None;
         state.deadline = deadline;
         self.store.set_epoch_deadline(1);
         self.store
@@ -363,6 +375,7 @@ impl Instance {
             Ok(Err(error)) => {
                 let (kind, trace) = self.trap(&error);
                 self.data().ledger.drop_call();
+                self.is_dead = true;
                 Err(CallError { identity: Arc::clone(&self.identity), call, kind, trace })
             }
             Err(_) => Err(self.violation(call, CallErrorKind::TimedOut(self.limits.call_timeout))),
@@ -437,6 +450,7 @@ impl Instance {
     /// An error of a call that leaves nothing.
     fn violation(&mut self, call: &'static str, kind: CallErrorKind) -> CallError {
         self.data().ledger.drop_call();
+        self.is_dead |= !kind.spares_instance();
         self.error(call, kind)
     }
 

@@ -19,6 +19,8 @@ pub(super) enum PutRefused {
     BadArgument = -1,
     /// The state would outgrow `sandbox.state.max.bytes`.
     Full = -2,
+    /// Only a source has offsets to put.
+    NotASource = -3,
 }
 
 /// See the module.

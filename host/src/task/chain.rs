@@ -1,10 +1,12 @@
 //! The transforms of a task, one after the other. What goes in comes out resolved: as records, as nothing, or as failures.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
-use sandbar_abi::{Disposition, FrameBuilder};
+use sandbar_abi::{Disposition, FrameBuilder, Record};
 
 use super::TaskError;
 use super::context::{Context, Waited};
@@ -29,8 +31,9 @@ pub(super) struct Applied {
 
 impl Chain {
     /// Opens all transforms, so that one that cannot be opened is known before the first record.
-    pub(super) async fn open(&mut self) -> Result<(), TaskError> {
+    pub(super) async fn open(&mut self, context: &mut Context) -> Result<(), TaskError> {
         for stage in &mut self.stages {
+            stage.load_state(context, StatePlace::Task).await?;
             stage.instance().await?;
         }
         Ok(())
@@ -54,7 +57,8 @@ impl Chain {
         // The records between two stages, and for each the input it comes of; at first each is its own.
         let mut current = Some(input.clone());
         let mut roots: Option<Vec<u32>> = None;
-        for stage in &mut self.stages {
+        let last = self.stages.len().saturating_sub(1);
+        for (nth, stage) in self.stages.iter_mut().enumerate() {
             let Some(batch) = current.take() else { break };
             let done = apply_stage(stage, context, &batch, place).await?;
             for mut failure in done.failures {
@@ -69,19 +73,23 @@ impl Chain {
                 .collect();
             // All that comes of one record is delivered, or nothing.
             let failed = |root: u32| failures.iter().any(|f| f.input == root as usize);
-            if !failures.is_empty() && next.iter().any(|r| failed(*r)) {
+            let (output, next) = if !failures.is_empty() && next.iter().any(|r| failed(*r)) {
                 let kept = output.filter(|i| next.get(i).is_none_or(|r| !failed(*r)))?;
-                roots = Some(next.into_iter().filter(|r| !failed(*r)).collect());
-                current = Some(kept);
+                (kept, next.into_iter().filter(|r| !failed(*r)).collect())
             } else {
-                roots = Some(next);
-                current = Some(output);
-            }
+                (output, next)
+            };
+            // Whoever takes the records next sees where they come from. What goes to a topic has a place of its own.
+            let to_topic = nth == last && context.plan.role != Kind::Sink;
+            current = Some(if to_topic { output } else { with_origin(&output, &next, input)? });
+            roots = Some(next);
         }
         failures.sort_by_key(|f| f.input);
         failures.dedup_by_key(|f| f.input);
         let output = match (current, roots) {
-            (Some(batch), Some(roots)) if self.stages.len() > 1 => Some(with_inputs(&batch, &roots)?),
+            (Some(batch), Some(roots)) if self.stages.len() > 1 && context.plan.role != Kind::Sink => {
+                Some(with_inputs(&batch, &roots)?)
+            }
             (batch, _) => batch,
         };
         Ok(Applied { output: output.filter(|b| !b.is_empty()), failures })
@@ -94,6 +102,30 @@ fn root(roots: Option<&[u32]>, index: usize) -> usize {
 
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// The same records, each with the offset and the partition of the record it comes of, and its topic where a transform
+/// named no other.
+fn with_origin(batch: &Batch, roots: &[u32], origin: &Batch) -> Result<Batch, TaskError> {
+    let mut builder = FrameBuilder::new();
+    let mut places: HashMap<(Option<u32>, Option<u32>), u32> = HashMap::new();
+    let origin = origin.frame();
+    for (record, root) in batch.frame().records().zip(roots) {
+        let from = origin.record(*root as usize);
+        let key = (record.topic_partition_index, from.and_then(|r| r.topic_partition_index));
+        let own = record.topic_partition.and_then(|tp| tp.topic);
+        let from_place = from.and_then(|r| r.topic_partition);
+        let place = match (own, from_place) {
+            (None, None) => None,
+            _ => Some(*places.entry(key).or_insert_with(|| {
+                let topic = own.or(from_place.and_then(|tp| tp.topic));
+                builder.topic_partition(topic, from_place.and_then(|tp| tp.partition))
+            })),
+        };
+        let placed = Record { offset: from.and_then(|r| r.offset), ..record };
+        builder.copy(&placed, place, Some(*root));
+    }
+    Ok(Batch::build(&builder)?)
 }
 
 /// The same records, naming other inputs.

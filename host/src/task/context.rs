@@ -121,6 +121,8 @@ impl Context {
     /// Hands records to the open transaction. Those the broker will never take are failures.
     pub(super) async fn stage(&mut self, mut batch: Batch, input: &Batch) -> Result<(), TaskError> {
         let Some(topic) = self.plan.output_topic.clone() else { return Ok(()) };
+        // Where the records that are left stood in the batch as it was given.
+        let mut places: Vec<usize> = (0..batch.len()).collect();
         loop {
             let output = Output { topic: Arc::clone(&topic), batch: batch.clone() };
             match self.session.stage(output).await {
@@ -128,8 +130,9 @@ impl Context {
                 Err(error) => {
                     let BrokerErrorKind::Rejected { record } = error.kind else { return Err(error.into()) };
                     let root = batch.frame().record(record).and_then(|r| r.input);
+                    let place = places.get(record).copied().unwrap_or(record);
                     let failure = Failure {
-                        input: root.map_or(record, |root| root as usize),
+                        input: root.map_or(place, |root| root as usize),
                         stage: "KAFKA_PRODUCE",
                         plugin: self.plan.plugin.plugin.clone(),
                         class: "sandbar.RecordRejected",
@@ -138,7 +141,9 @@ impl Context {
                     self.fail(input, vec![failure]).await?;
                     // All that comes of one record is delivered, or nothing.
                     let roots: Vec<_> = batch.frame().records().map(|r| r.input).collect();
-                    batch = batch.filter(|i| i != record && (root.is_none() || roots.get(i) != Some(&root)))?;
+                    let kept = |i: usize| i != record && (root.is_none() || roots.get(i) != Some(&root));
+                    batch = batch.filter(kept)?;
+                    places = places.into_iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, place)| place).collect();
                 }
             }
             if batch.is_empty() {

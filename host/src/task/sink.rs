@@ -38,7 +38,7 @@ pub(super) async fn run(context: &mut Context) -> Result<TaskEnd, TaskError> {
         mid_batch: false,
         idempotent: plan.plugin.idempotent_write,
     };
-    pump.chain.open().await?;
+    pump.chain.open(context).await?;
     let ended = consume::run(context, &mut pump).await;
     let reason = context.stopping().unwrap_or(CloseReason::Stop);
     pump.sink.close(reason).await;

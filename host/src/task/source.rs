@@ -25,17 +25,16 @@ pub(super) async fn run(context: &mut Context) -> Result<TaskEnd, TaskError> {
         source: Stage::new(&plan, &plan.plugin, Kind::Source, &context.progress),
         chain: Chain { stages },
         batches: 0,
+        acknowledged: 0,
         pause: FIRST_PAUSE,
     };
     let offsets = context.session.load_offsets().await?;
     if let Some(ledger) = pump.source.ledger() {
         ledger.load_offsets(offsets);
     }
-    for stage in std::iter::once(&mut pump.source).chain(&mut pump.chain.stages) {
-        stage.load_state(context, StatePlace::Task).await?;
-    }
+    pump.source.load_state(context, StatePlace::Task).await?;
     pump.source.instance().await?;
-    pump.chain.open().await?;
+    pump.chain.open(context).await?;
     let ended = pump.run(context).await;
     let reason = context.stopping().unwrap_or(CloseReason::Stop);
     pump.source.close(reason).await;
@@ -48,6 +47,8 @@ struct SourcePump {
     chain: Chain,
     /// Polls of the live instance that returned records.
     batches: u64,
+    /// As many of them it was told are durable.
+    acknowledged: u64,
     /// The pause after the next poll that returns nothing.
     pause: Duration,
 }
@@ -108,7 +109,7 @@ impl SourcePump {
             match polled {
                 Err(error) if !error.kind.spares_instance() => {
                     self.source.discard(&error);
-                    self.batches = 0;
+                    (self.batches, self.acknowledged) = (0, 0);
                     if fresh || !error.kind.may_be_poison() {
                         return Err(error);
                     }
@@ -137,7 +138,8 @@ impl SourcePump {
             return Ok(());
         }
         context.commit().await?;
-        if self.batches > 0 {
+        if self.batches > self.acknowledged {
+            self.acknowledged = self.batches;
             let acknowledged = match self.source.instance().await {
                 Ok(instance) => instance.committed(self.batches).await,
                 Err(error) => Err(error),
@@ -146,7 +148,7 @@ impl SourcePump {
             if let Err(error) = acknowledged {
                 if !error.kind.spares_instance() {
                     self.source.discard(&error);
-                    self.batches = 0;
+                    (self.batches, self.acknowledged) = (0, 0);
                 }
                 return Err(error.into());
             }

@@ -16,7 +16,7 @@ pub(super) async fn run(context: &mut Context) -> Result<TaskEnd, TaskError> {
     let stages = std::iter::once(&plan.plugin).chain(&plan.transforms);
     let stages = stages.map(|stage| Stage::new(&plan, stage, Kind::Transform, &context.progress)).collect();
     let mut pump = TransformPump { chain: Chain { stages } };
-    pump.chain.open().await?;
+    pump.chain.open(context).await?;
     let ended = consume::run(context, &mut pump).await;
     pump.chain.close(context.stopping().unwrap_or(CloseReason::Stop)).await;
     ended

@@ -46,6 +46,30 @@ impl From<Arc<dyn Broker>> for Opened {
     }
 }
 
+/// What a test file's function may open.
+pub trait Open {
+    /// The broker; `None` where there is none to test, which was said already.
+    fn opened(self) -> Option<Opened>;
+}
+
+impl Open for Opened {
+    fn opened(self) -> Option<Opened> {
+        Some(self)
+    }
+}
+
+impl Open for Arc<dyn Broker> {
+    fn opened(self) -> Option<Opened> {
+        Some(self.into())
+    }
+}
+
+impl Open for Option<Arc<dyn Broker>> {
+    fn opened(self) -> Option<Opened> {
+        self.map(Opened::from)
+    }
+}
+
 /// A record as cases compare it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {

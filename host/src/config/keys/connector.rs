@@ -47,7 +47,8 @@ keys! {
 
     /// Whether records that fail are set aside (`all`) or end the task (`none`).
     ERRORS_TOLERANCE = "errors.tolerance", Kind::OneOf(&["none", "all"]), Some("none"), ALL;
-    /// How long a failed operation is tried again, in milliseconds; -1 is forever, 0 not at all.
+    /// How long a transform's call or record is tried again, in milliseconds; -1 is forever, 0 not at all. Polls of a
+    /// source, and writes and flushes of a sink, are tried again forever.
     ERRORS_RETRY_TIMEOUT = "errors.retry.timeout", Kind::Millis(-1, i64::MAX), Some("0"), ALL;
     /// The longest pause between two tries, in milliseconds.
     ERRORS_RETRY_DELAY_MAX_MS = "errors.retry.delay.max.ms", Kind::Millis(1, i64::MAX), Some("60000"), ALL;

@@ -7,7 +7,7 @@ const NONE: &[sandbar_abi::manifest::Kind] = &[];
 /// One day, the longest pause that makes sense anywhere, in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 /// The most linear memory a guest can address, in bytes: 64-bit memories are off.
-pub(super) const MAX_MEMORY: i64 = 4 << 30;
+pub(super) const MAX_MEMORY: i64 = 1 << 30;
 /// One page of linear memory, in bytes.
 pub(super) const MIN_MEMORY: i64 = 64 << 10;
 /// The longest a guest may take for one call, in milliseconds. More would hold a broker's transaction open too long.

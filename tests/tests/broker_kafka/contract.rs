@@ -1,0 +1,3 @@
+//! The broker contract.
+
+sandbar_tests::contract_tests!(crate::kafka);
