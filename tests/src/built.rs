@@ -81,9 +81,6 @@ fn run(mut build: Command) -> Result<()> {
 }
 
 /// An error of the one who builds is the error of all who wait.
-fn once(
-    cell: &OnceLock<Result<PathBuf, String>>,
-    build: impl FnOnce() -> Result<PathBuf>,
-) -> Result<PathBuf> {
+fn once(cell: &OnceLock<Result<PathBuf, String>>, build: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
     cell.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
 }

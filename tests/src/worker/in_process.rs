@@ -42,8 +42,11 @@ impl InProcess {
         let run = move || -> Result<bool> {
             let direct = move || DIRECTED.with(|guard| *guard.borrow_mut() = Some(set_default(Arc::clone(&events))));
             direct();
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(direct).build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .on_thread_start(direct)
+                .build()?;
             runtime.block_on(async {
                 let show = |mut from: watch::Receiver<Status>| {
                     drop(tokio::spawn(async move {
