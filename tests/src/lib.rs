@@ -1,6 +1,7 @@
 //! What the tests share: contract suites, harnesses for processes and brokers, checkers.
 
 pub mod built;
+pub mod chance;
 pub mod checks;
 pub mod contract;
 pub mod files;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::batch::Batch;
 use sandbar::broker::{BatchLimits, Broker, Output, ReadFrom, ReadSpec, TopicSettings};
 use sandbar_abi::{FrameBuilder, Record};
@@ -27,6 +27,8 @@ pub struct Row {
     pub key: Option<String>,
     /// The value.
     pub value: Option<String>,
+    /// Milliseconds since the epoch.
+    pub timestamp: Option<i64>,
     /// The headers; a name that comes twice counts once.
     pub headers: BTreeMap<String, String>,
 }
@@ -37,18 +39,26 @@ pub async fn create(broker: &dyn Broker, topic: &str, partitions: i32) -> Result
     Ok(())
 }
 
-/// Appends records, keys and values, durably.
-pub async fn write<'a>(
-    broker: &dyn Broker,
-    topic: &str,
-    records: impl IntoIterator<Item = (Option<&'a str>, Option<&'a str>)>,
-) -> Result<()> {
+/// Appends the records of a frame, durably.
+pub async fn write(broker: &dyn Broker, topic: &str, build: impl FnOnce(&mut FrameBuilder)) -> Result<()> {
     let mut frame = FrameBuilder::new();
-    for (key, value) in records {
-        frame.record(key.map(str::as_bytes), value.map(str::as_bytes));
-    }
+    build(&mut frame);
     let output = Output { topic: topic.into(), batch: Batch::build(&frame)? };
     Ok(broker.write(output, &TopicSettings::default()).await?)
+}
+
+/// Appends records with these values and no key, durably.
+pub async fn write_values<V: AsRef<str>>(
+    broker: &dyn Broker,
+    topic: &str,
+    values: impl IntoIterator<Item = V>,
+) -> Result<()> {
+    let append = |frame: &mut FrameBuilder| {
+        for value in values {
+            frame.record(None, Some(value.as_ref().as_bytes()));
+        }
+    };
+    write(broker, topic, append).await
 }
 
 /// Passes every record that is committed now to `each`, with its partition; partition by partition in order.
@@ -100,7 +110,7 @@ pub async fn read_until(broker: &dyn Broker, topic: &str, count: usize) -> Resul
         Ok(if rows.len() < count { Seen::NotYet(format!("{} records", rows.len())) } else { Seen::Done(rows) })
     })
     .await?;
-    anyhow::ensure!(rows.len() == count, "{topic} holds {} records and not {count}", rows.len());
+    ensure!(rows.len() == count, "{topic} holds {} records and not {count}", rows.len());
     Ok(rows)
 }
 
@@ -131,6 +141,7 @@ fn row(partition: i32, record: &Record<'_>) -> Result<Row> {
         offset: record.offset.context("it has no offset")?,
         key: text(record.key),
         value: text(record.value),
+        timestamp: record.timestamp,
         headers: record.headers.map(|(name, value)| (name.to_owned(), text(value).unwrap_or_default())).collect(),
     })
 }

@@ -1,6 +1,7 @@
 //! A model of the `word-count` plugin: what it must have counted, what it must have told, and what its state must be.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar::broker::{Broker, SessionSpec, StatePlace, StateScope, TopicPartition, TopicSettings};
@@ -80,6 +81,7 @@ pub async fn check_state(broker: &dyn Broker, group: &str, connector: &str, topi
         topic_settings: TopicSettings::default(),
         consumer_overrides: BTreeMap::new(),
         producer_overrides: BTreeMap::new(),
+        transaction_timeout: Duration::from_secs(10),
     };
     let mut session = broker.session(spec).await?;
     for (partition, due) in model {
