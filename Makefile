@@ -1,7 +1,7 @@
 # The few commands there are. Each sets up what it needs and says so; the work is in scripts/.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check build kafka setup clean
+.PHONY: help run test check bench build kafka setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## set up, and run every test, those against Apache Kafka too
 
 check: ## format, clippy, documentation, dependencies: each warning is an error
 	@scripts/check.sh
+
+bench: setup ## measure: the sandbox against native code, hot drops, start-up, memory at rest
+	@scripts/bench.sh
 
 build: setup ## build the example plugins and the host
 	@scripts/build.sh

@@ -5,6 +5,8 @@
 #   kafka.sh fetch          gets the jars, if they are not there
 #   kafka.sh start [NAME]   starts an empty broker on a free loopback port, waits until it answers, prints HOST:PORT
 #   kafka.sh env [NAME]     prints the variable that points the tests at it
+#   kafka.sh crash [NAME]   kills it, and keeps its data
+#   kafka.sh revive [NAME]  starts it again after a crash, on its data and its port
 #   kafka.sh stop [NAME]    stops it and deletes its data; its log stays as .kafka/last.log
 #   kafka.sh stop-all       stops all that this checkout started
 #   kafka.sh foreground     starts one, says how to use it, and stops it on Ctrl-C
@@ -72,15 +74,28 @@ alive() {
 }
 
 launch() {
-    local dir=$1 java=$2 port=$3 waited_until
+    local dir=$1 java=$2 port=$3
     mkdir -p "$dir/data"
     sed -e "s|@PORT@|$port|" -e "s|@CONTROLLER_PORT@|$(free_port)|" -e "s|@DATA@|$dir/data|" \
         scripts/kafka/server.properties.in >"$dir/server.properties"
+    (kafka "$dir" "$java" kafka.tools.StorageTool format -t sandbar-for-tests-0000 -c "$dir/server.properties") \
+        >"$dir/broker.log" 2>&1 || return 1
+    boot "$dir" "$java" "$port"
+}
+
+# Becomes a class of Kafka's; called in a subshell.
+kafka() {
+    local dir=$1 java=$2
+    shift 2
     local command=("$java" -Xms64m "$heap" -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true
         "-Dlog4j2.configurationFile=$root/scripts/kafka/log4j2.properties" -cp "$kafka_dir/lib/*")
-    "${command[@]}" kafka.tools.StorageTool format -t sandbar-for-tests-0000 -c "$dir/server.properties" \
-        >"$dir/broker.log" 2>&1 || return 1
-    nohup "${command[@]}" kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &
+    exec "${command[@]}" "$@"
+}
+
+# Starts a broker that has been set up, and waits until it answers.
+boot() {
+    local dir=$1 java=$2 port=$3 waited_until
+    (trap '' HUP && kafka "$dir" "$java" kafka.Kafka "$dir/server.properties") >>"$dir/broker.log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
     waited_until=$((SECONDS + start_limit_seconds))
     until answers "$port"; do
@@ -110,6 +125,24 @@ start() {
     done
     tail -n 20 "$kafka_dir/last.log" >&2
     die "Apache Kafka did not start; its log is .kafka/last.log"
+}
+
+crash() {
+    local dir
+    dir=$(run_dir "$1")
+    alive "$dir" || die "no broker named $1 is running"
+    kill -KILL "$(cat "$dir/pid")"
+    while alive "$dir"; do sleep 0.1; done
+}
+
+revive() {
+    local dir java
+    dir=$(run_dir "$1")
+    [[ -d $dir/data ]] || die "no broker named $1 was started"
+    java=$(find_java) || die "Java $java_needed or newer is missing: run scripts/setup.sh --kafka"
+    if alive "$dir"; then die "a broker named $1 is running"; fi
+    boot "$dir" "$java" "$(sed 's/.*://' "$dir/bootstrap")" || die "Apache Kafka did not start again; see $dir/broker.log"
+    cat "$dir/bootstrap"
 }
 
 stop() {
@@ -168,8 +201,10 @@ start)
     start "$name"
     ;;
 env) show_env "$name" ;;
+crash) crash "$name" ;;
+revive) revive "$name" ;;
 stop) stop "$name" ;;
 stop-all) stop_all ;;
 foreground) foreground "dev-$$" ;;
-*) die "usage: kafka.sh fetch | start [NAME] | env [NAME] | stop [NAME] | stop-all | foreground" ;;
+*) die "usage: kafka.sh fetch | start [NAME] | env [NAME] | crash [NAME] | revive [NAME] | stop [NAME] | stop-all | foreground" ;;
 esac

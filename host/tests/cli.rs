@@ -159,7 +159,8 @@ fn embed_refuses_what_cannot_be_a_plugin_and_leaves_it_alone() {
 #[test]
 fn validate_is_content_with_what_is_right() {
     let folder = with_plugin();
-    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out"}}"#;
+    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out",
+        "sandbox.env": "UPPER_LOCALE"}}"#;
     put(&folder, "plugins/a.json", definition);
     put(&folder, "sandbar.toml", "group.id = \"west\"\n");
     let told = done(folder.path(), &["validate"]);
@@ -307,10 +308,57 @@ impl Worker {
 fn run_ends_in_good_order_when_asked_to() {
     let folder = with_plugin();
     let mut worker = Worker::start(&folder);
-    assert_eq!(worker.expect("ready")["plugins"], 1);
+    assert_eq!(worker.expect("plugin loaded")["plugin"], "upper");
     worker.signal(rustix::process::Signal::TERM);
     worker.expect("stopped");
     assert_eq!(worker.child.wait().expect("it ends").code(), Some(0));
+}
+
+/// A folder with a connector whose source never returns from its first poll, and says so before.
+fn with_stuck_source(worker: &str) -> TempDir {
+    let folder = folder();
+    let module = r#"(module
+        (import "sandbar_v1" "log" (func $log (param i32 i32 i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 64) "stuck")
+        (func (export "sandbar_abi_v1") (result i32) i32.const 0)
+        (func (export "sandbar_reserve") (param i32) (result i32) i32.const 1024)
+        (func (export "sandbar_open") (param i32 i32) (result i64) i64.const 0)
+        (func (export "sandbar_close") (param i32) (result i64) i64.const 0)
+        (func (export "sandbar_poll") (param i32 i32 i32) (result i64)
+            (call $log (i32.const 3) (i32.const 64) (i32.const 5))
+            (loop (br 0))
+            i64.const 0))"#;
+    put(&folder, "stuck.wasm", wat::parse_str(module).expect("a module"));
+    put(&folder, "manifest.json", r#"{"name": "stuck", "version": "1.0.0", "kinds": ["source"], "abi": 1}"#);
+    put(&folder, "plugins/a.json", r#"{"name": "a", "config": {"connector.class": "stuck", "topic": "t"}}"#);
+    // Neither fuel nor time may end the call before the test does.
+    let limits = "[sandbox]\nfuel.per.call = 9223372036854775807\ncall.timeout.ms = 600000\n";
+    put(&folder, "sandbar.toml", format!("{worker}\n{limits}"));
+    done(folder.path(), &["embed", "stuck.wasm", "manifest.json", "-o", "plugins/stuck.wasm"]);
+    folder
+}
+
+#[test]
+fn a_second_signal_ends_a_run_at_once() {
+    let folder = with_stuck_source("shutdown.timeout.ms = 600000");
+    let mut worker = Worker::start(&folder);
+    worker.expect("stuck");
+    worker.signal(rustix::process::Signal::INT);
+    worker.expect("stopping: tasks finish what they have taken up");
+    worker.signal(rustix::process::Signal::INT);
+    assert_eq!(worker.child.wait().expect("it ends").code(), Some(130));
+}
+
+#[test]
+fn a_run_that_cannot_end_in_good_order_says_so() {
+    let folder = with_stuck_source("shutdown.timeout.ms = 50");
+    let mut worker = Worker::start(&folder);
+    worker.expect("stuck");
+    worker.signal(rustix::process::Signal::TERM);
+    assert_eq!(worker.child.wait().expect("it ends").code(), Some(1));
+    let told: Vec<String> = worker.lines.iter().collect();
+    assert!(told.iter().any(|line| line.starts_with("error: some tasks did not finish within 50ms")), "{told:?}");
 }
 
 #[test]

@@ -30,6 +30,13 @@ fn the_reference_has_no_key_that_the_code_has_not() {
 }
 
 #[test]
+fn the_readme_shows_the_first_plugin_as_it_is_built_and_tested() {
+    let plugin = read("examples-plugins/shout/src/lib.rs");
+    assert!(read("README.md").contains(plugin.trim()), "README.md shows another plugin than examples-plugins/shout");
+    assert!(plugin.lines().count() < 40);
+}
+
+#[test]
 fn every_key_of_kafka_connect_is_accounted_for() {
     let text = read("docs/configuration.md");
     let section = after(&text, "## Keys of Kafka Connect");

@@ -1,7 +1,16 @@
 //! What the tests share: contract suites, harnesses for processes and brokers, checkers.
 
+pub mod built;
+pub mod chance;
+pub mod checks;
 pub mod contract;
+pub mod files;
 pub mod in_process;
 pub mod kafka;
 pub mod logs;
+pub mod plugins;
+pub mod scenario;
+pub mod topics;
+pub mod wait;
 pub mod wat;
+pub mod worker;

@@ -1,6 +1,8 @@
 //! One batch of records as one flat run of bytes: what passes between host and guest, and between the host's own parts.
 
 mod builder;
+mod bytes;
+mod check;
 mod error;
 pub mod layout;
 mod view;

@@ -1,7 +1,7 @@
 //! `sandbar embed`: writes a manifest into a built module, for languages whose tools cannot.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ fn read_manifest(path: &Path) -> Outcome<Manifest> {
     let fault = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
     let mut json = Vec::new();
     let limit = names::MAX_MANIFEST_BYTES as u64 + 1;
-    let read = File::open(path).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, limit), &mut json));
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut json));
     read.map_err(|error| fault(&error))?;
     if json.len() > names::MAX_MANIFEST_BYTES {
         return Err(fault(&format!("a manifest has at most {} bytes", names::MAX_MANIFEST_BYTES)));

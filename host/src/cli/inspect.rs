@@ -15,6 +15,10 @@ use crate::plugins::{self, Inspection, OptionalExports};
 
 /// One page of linear memory, in KiB.
 const PAGE_KIB: u64 = 64;
+/// How much of a type and of a default is shown, in characters; `--json` has all of it.
+const CELL: usize = 24;
+/// How wide the column of descriptions is, so that the table fits most terminals.
+const DESCRIPTION: usize = 56;
 
 /// Describe a plugin
 ///
@@ -153,7 +157,8 @@ fn configuration(inspection: &Inspection) -> String {
     let mut table = Table::new(&["KEY", "TYPE", "DEFAULT", "DESCRIPTION"], &[]);
     let keys = schema::keys(schema);
     for key in &keys {
-        table.row([&key.name, &key.type_, &key.default, &key.description]);
+        let (type_, default) = (text::cut(&key.type_, CELL), text::cut(&key.default, CELL));
+        table.row_wrapped([&key.name, &type_, &default], &key.description, DESCRIPTION);
     }
     if keys.is_empty() { "  nothing\n".to_owned() } else { table.text("  ") }
 }

@@ -55,7 +55,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR", help_heading = "Worker")]
     plugins: Option<PathBuf>,
     /// The least severe messages that are logged; overrides the file [default: info]
-    #[arg(long, value_name = "LEVEL", hide_possible_values = false)]
+    #[arg(long, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
     /// How messages are logged; overrides the file [default: auto]
     #[arg(long, value_name = "FORMAT")]

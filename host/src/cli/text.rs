@@ -38,6 +38,25 @@ pub(super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}…"))
 }
 
+/// Text in lines of at most so many characters, broken at blanks; a word that is longer has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() || lines.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
 /// A number with commas: `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -105,6 +124,14 @@ impl Table {
         self.rows.iter().map(line).collect()
     }
 
+    /// Appends a row whose last cell is wrapped: its further lines stand below it, with nothing before them.
+    pub fn row_wrapped<const N: usize>(&mut self, cells: [&str; N], last: &str, width: usize) {
+        for (index, line) in wrapped(&shown(last), width).into_iter().enumerate() {
+            let before = cells.iter().map(|cell| if index == 0 { shown(cell).into_owned() } else { String::new() });
+            self.rows.push(before.chain([line]).collect());
+        }
+    }
+
     /// The lines as one text, indented.
     pub fn text(&self, indent: &str) -> String {
         self.lines().iter().map(|line| format!("{indent}{line}\n")).collect()
@@ -138,6 +165,16 @@ mod tests {
         assert_eq!(cut("größe", 5), "größe");
         assert_eq!(cut("größer", 5), "größ…");
         assert_eq!(cut("a", 0), "…");
+    }
+
+    #[test]
+    fn long_text_is_wrapped_at_blanks() {
+        assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("extraordinary a", 5), ["extraordinary", "a"]);
+        assert_eq!(wrapped("", 5), [""]);
+        let mut table = Table::new(&["K", "TEXT"], &[]);
+        table.row_wrapped(["a"], "one two", 3);
+        assert_eq!(table.lines(), ["K  TEXT", "a  one", "   two"]);
     }
 
     #[test]

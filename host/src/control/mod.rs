@@ -4,8 +4,10 @@
 //! are the same thing here: drain, close, open at the committed offsets.
 
 mod connector;
+mod folder;
 mod machine;
 mod planner;
+mod reconcile;
 mod status;
 mod supervisor;
 

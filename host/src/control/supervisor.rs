@@ -1,7 +1,7 @@
 //! The event loop: one thing after the other, each event looked at against the world as it is by then.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,20 +9,18 @@ use sandbar_abi::status::CloseReason;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use super::connector::{Connector, Problem, Setup, Task};
+use super::connector::{Connector, Setup, Task};
 use super::machine::{Action, Ending, TaskEvent, TaskState};
-use super::planner::{self, Plugins};
 use super::status::Status;
 use crate::broker::Broker;
-use crate::config::{ConnectorSettings, Definition, InitialState, WorkerConfig, missing_plugins};
-use crate::discovery::{Change, Discovery, FileKind, FoundFile};
+use crate::config::{Definition, InitialState, WorkerConfig};
+use crate::discovery::Discovery;
 use crate::plugins::{LoadError, Plugin, Registry};
-use crate::sandbox::{Engine, Origin};
+use crate::sandbox::Engine;
 use crate::task::{self, Plan, TaskEnd};
-use crate::text::one_line;
 
 /// Something that happened elsewhere.
-enum Event {
+pub(super) enum Event {
     /// A plugin was loaded, or could not be.
     Loaded { file: PathBuf, load: u64, started: Instant, result: Result<Box<Plugin>, LoadError> },
     /// A connector was planned, or could not be.
@@ -33,23 +31,23 @@ enum Event {
 
 /// See the module.
 pub struct Supervisor {
-    worker: Arc<WorkerConfig>,
-    engine: Engine,
-    broker: Arc<dyn Broker>,
-    registry: Registry,
+    pub(super) worker: Arc<WorkerConfig>,
+    pub(super) engine: Engine,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) registry: Registry,
     /// Definitions by file. The first file to name a connector defines it.
-    definitions: BTreeMap<PathBuf, Definition>,
-    connectors: BTreeMap<String, Connector>,
+    pub(super) definitions: BTreeMap<PathBuf, Definition>,
+    pub(super) connectors: BTreeMap<String, Connector>,
     /// The newest load of each plugin file, so that an outdated one is dropped.
-    loads: BTreeMap<PathBuf, u64>,
-    loading: usize,
-    counter: u64,
-    scanned: bool,
-    started: Instant,
-    stopping: bool,
-    events: mpsc::UnboundedSender<Event>,
-    inbox: mpsc::UnboundedReceiver<Event>,
-    status: watch::Sender<Status>,
+    pub(super) loads: BTreeMap<PathBuf, u64>,
+    pub(super) loading: usize,
+    pub(super) counter: u64,
+    pub(super) scanned: bool,
+    pub(super) started: Instant,
+    pub(super) stopping: bool,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) inbox: mpsc::UnboundedReceiver<Event>,
+    pub(super) status: watch::Sender<Status>,
 }
 
 impl Supervisor {
@@ -147,158 +145,6 @@ impl Supervisor {
         }
     }
 
-    fn changed(&mut self, changes: Vec<Change>) {
-        self.scanned = true;
-        for change in changes {
-            match change {
-                Change::Appeared(file) | Change::Modified(file) => match file.kind {
-                    FileKind::Plugin => self.load(file),
-                    FileKind::Definition => self.define(&file),
-                },
-                Change::Removed { path, kind: FileKind::Plugin } => self.forget_plugin(&path),
-                Change::Removed { path, kind: FileKind::Definition } => self.undefine(&path),
-                Change::Problem { path, problem, .. } => {
-                    warn!(file = %path.display(), "cannot be used: {problem}; what it held before stays in force");
-                }
-                Change::FolderLost(problem) => error!("{problem}; what runs keeps running"),
-                Change::FolderFound => info!("the plugin folder can be read again"),
-            }
-        }
-        self.reconcile_all();
-    }
-
-    fn load(&mut self, file: FoundFile) {
-        self.counter += 1;
-        let load = self.counter;
-        self.loads.insert(file.path.clone(), load);
-        self.loading += 1;
-        let (engine, cache, events) = (self.engine.clone(), self.worker.cache.clone(), self.events.clone());
-        let started = Instant::now();
-        tokio::task::spawn_blocking(move || {
-            let result = crate::plugins::load(&file, &engine, &cache).map(Box::new);
-            // The supervisor is gone only when the host stops.
-            let _ = events.send(Event::Loaded { file: file.path, load, started, result });
-        });
-    }
-
-    fn loaded(&mut self, file: &Path, load: u64, started: Instant, result: Result<Box<Plugin>, LoadError>) {
-        self.loading -= 1;
-        if self.loads.get(file) != Some(&load) {
-            return;
-        }
-        let shown = file.display();
-        let plugin = match result {
-            Ok(plugin) => Arc::new(*plugin),
-            Err(error) => {
-                let kept = if self.registry.iter().any(|(held, _)| held == file) {
-                    "; the version loaded before stays in use"
-                } else {
-                    ""
-                };
-                warn!(file = %shown, "plugin refused: {error}{kept}");
-                self.registry.forget_refused(file);
-                return;
-            }
-        };
-        let manifest = plugin.manifest();
-        let (name, version) = (manifest.name.clone(), manifest.version.to_string());
-        let from_cache = plugin.compiled.origin == Origin::Cache;
-        match self.registry.insert(file, plugin) {
-            Ok(old) => {
-                let replaces = old.map(|old| format!("{} {}", old.manifest().name, old.manifest().version));
-                info!(file = %shown, plugin = %name, %version, replaces, from_cache, took = ?started.elapsed(), "plugin loaded");
-            }
-            Err(duplicate) => warn!(file = %shown, "plugin refused: {duplicate}"),
-        }
-        self.admit_plugins();
-    }
-
-    /// Takes in plugins that were duplicates of what is gone by now.
-    fn admit_plugins(&mut self) {
-        for (file, plugin) in self.registry.admit() {
-            let (name, version) = (&plugin.manifest().name, &plugin.manifest().version);
-            info!(file = %file.display(), plugin = %name, %version, "plugin loaded, it is no duplicate any more");
-        }
-    }
-
-    fn forget_plugin(&mut self, file: &Path) {
-        self.loads.remove(file);
-        if let Some(plugin) = self.registry.remove(file) {
-            let manifest = plugin.manifest();
-            info!(file = %file.display(), plugin = %manifest.name, version = %manifest.version, "plugin file removed; connectors that run it keep running");
-        }
-        self.admit_plugins();
-    }
-
-    fn define(&mut self, file: &FoundFile) {
-        let path = &file.path;
-        let parsed = match file.read() {
-            Ok(bytes) => Definition::parse(path, &bytes),
-            Err(problem) => {
-                warn!(file = %path.display(), "definition cannot be read: {problem}");
-                return;
-            }
-        };
-        match parsed {
-            Ok(definition) => {
-                let before = self.definitions.insert(path.clone(), definition);
-                let name = self.definitions.get(path).map(|d| d.name.clone()).unwrap_or_default();
-                if let Some(before) = before.filter(|before| before.name != name) {
-                    self.release(path, &before.name);
-                }
-                self.claim(path, &name);
-            }
-            Err(errors) => {
-                let runs =
-                    if self.definitions.contains_key(path) { "; what it defined before stays in force" } else { "" };
-                for problem in &errors {
-                    warn!("definition refused: {problem}{runs}");
-                }
-            }
-        }
-    }
-
-    fn undefine(&mut self, file: &Path) {
-        if let Some(definition) = self.definitions.remove(file) {
-            info!(connector = %definition.name, file = %file.display(), "definition removed");
-            self.release(file, &definition.name);
-        }
-    }
-
-    /// Makes a file the definition of a connector, unless another file is.
-    fn claim(&mut self, file: &Path, name: &str) {
-        let Some(definition) = self.definitions.get(file).cloned() else { return };
-        match self.connectors.get_mut(name) {
-            Some(connector) if connector.file == file || connector.leaving => {
-                connector.file = file.to_owned();
-                connector.definition = definition;
-                connector.leaving = false;
-                info!(connector = %name, file = %file.display(), "definition changed");
-            }
-            Some(connector) => {
-                warn!(connector = %name, file = %file.display(), "definition ignored: {} defines this connector already; give one of the two another name", connector.file.display());
-            }
-            None => {
-                info!(connector = %name, file = %file.display(), "definition found");
-                self.connectors.insert(name.to_owned(), Connector::new(definition, file.to_owned()));
-            }
-        }
-    }
-
-    /// Ends a connector whose file does not define it any more, unless another file does.
-    fn release(&mut self, file: &Path, name: &str) {
-        let Some(connector) = self.connectors.get_mut(name).filter(|c| c.file == file) else { return };
-        connector.leaving = true;
-        connector.next = None;
-        connector.replan_at = None;
-        connector.drain(CloseReason::Stop, Instant::now());
-        let heir = self.definitions.iter().find(|(_, d)| d.name == name).map(|(file, _)| file.clone());
-        if let Some(heir) = heir {
-            self.claim(&heir, name);
-        }
-        self.settle(name);
-    }
-
     fn handle(&mut self, event: Event) {
         match event {
             Event::Loaded { file, load, started, result } => {
@@ -310,99 +156,8 @@ impl Supervisor {
         }
     }
 
-    fn reconcile_all(&mut self) {
-        let names: Vec<_> = self.connectors.keys().cloned().collect();
-        for name in names {
-            self.reconcile(&name);
-        }
-    }
-
-    /// Compares what a connector shall run with to what it runs with, and plans the difference.
-    fn reconcile(&mut self, name: &str) {
-        let loading = self.loading > 0;
-        let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving) else { return };
-        if self.stopping {
-            return;
-        }
-        if connector.definition.initial_state != InitialState::Running {
-            connector.current = None;
-            connector.next = None;
-            connector.drain(CloseReason::Stop, Instant::now());
-            self.settle(name);
-            return;
-        }
-        let resolved = ConnectorSettings::resolve(&connector.definition, &self.registry, &self.worker);
-        let (settings, warnings) = match resolved {
-            Ok(resolved) => resolved,
-            Err(errors) => {
-                match missing_plugins(&errors) {
-                    // A plugin that is being loaded is no news.
-                    Some(_) if loading => {}
-                    Some(names) => connector.set_problem(Problem::Waits(format!("plugin {}", names.join(", ")))),
-                    None => connector.set_problem(Problem::Invalid(one_line(&errors))),
-                }
-                return;
-            }
-        };
-        let find = |plugin: &crate::config::PluginSettings| {
-            self.registry.find(&plugin.class, plugin.version.as_ref()).cloned()
-        };
-        let own = find(&settings.plugin);
-        let transforms: Option<Vec<_>> = settings.transforms.iter().map(|t| find(&t.plugin)).collect();
-        let (Some(own), Some(transforms)) = (own, transforms) else { return };
-        let setup = Setup { settings: Arc::new(settings), plugins: Plugins { own, transforms } };
-        let same = |current: &Setup| current.settings == setup.settings && current.plugins.same(&setup.plugins);
-        if connector.current.as_ref().is_some_and(same) && connector.replan_at.is_none() {
-            if !matches!(connector.problem, Some(Problem::Start(_))) {
-                connector.problem = None;
-            }
-            return;
-        }
-        for warning in &warnings {
-            warn!(connector = %name, "{warning}");
-        }
-        self.counter += 1;
-        connector.planning = self.counter;
-        connector.replan_at = None;
-        connector.current = Some(setup.clone());
-        let (planning, connector, worker, events) =
-            (self.counter, name.to_owned(), Arc::clone(&self.worker), self.events.clone());
-        tokio::spawn(async move {
-            let result = planner::plan(Arc::clone(&setup.settings), setup.plugins.clone(), worker).await;
-            // The supervisor is gone only when the host stops.
-            let _ = events.send(Event::Planned { connector, planning, setup: Box::new(setup), result });
-        });
-    }
-
-    fn planned(&mut self, name: &str, planning: u64, setup: Setup, result: Result<Vec<Plan>, String>) {
-        let Some(connector) = self.connectors.get_mut(name) else { return };
-        if connector.planning != planning {
-            return;
-        }
-        connector.planning = 0;
-        if connector.leaving || self.stopping {
-            return;
-        }
-        match result {
-            Ok(plans) => {
-                let own = setup.plugins.own.manifest();
-                let what = if connector.tasks.is_empty() { "starting" } else { "replacing what runs" };
-                info!(connector = %name, plugin = %own.name, version = %own.version, tasks = plans.len(), "{what}");
-                connector.problem = None;
-                connector.replans.reset();
-                connector.next = Some(plans);
-                connector.drain(CloseReason::Replace, Instant::now());
-                self.settle(name);
-            }
-            Err(problem) => {
-                connector.set_problem(Problem::Start(problem));
-                connector.replan_at = Some(Instant::now() + connector.replans.next_delay());
-            }
-        }
-    }
-
     /// Goes on with a connector that nothing runs of: starts what waits to be started, or lets it go.
-    fn settle(&mut self, name: &str) {
+    pub(super) fn settle(&mut self, name: &str) {
         let Some(connector) = self.connectors.get_mut(name) else { return };
         if !connector.is_idle() {
             return;
@@ -459,7 +214,7 @@ impl Supervisor {
     }
 
     /// Passes an event to a task, and does what it asks for.
-    fn act(&mut self, name: &str, index: usize, event: TaskEvent) {
+    pub(super) fn act(&mut self, name: &str, index: usize, event: TaskEvent) {
         let stopping = self.stopping;
         let Some(task) = self.connectors.get_mut(name).and_then(|c| c.tasks.get_mut(index)) else { return };
         if stopping && matches!(event, TaskEvent::Start | TaskEvent::Tick) {

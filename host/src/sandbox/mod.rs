@@ -4,6 +4,7 @@
 //! is a core WebAssembly module. An instance that trapped, ran out of a budget or broke the ABI is never called again;
 //! what its earlier calls put is in the [`Ledger`], which outlives it.
 
+mod call;
 mod compile;
 mod engine;
 mod error;

@@ -98,7 +98,10 @@ fn refused(batch: &Pending, connection: &Connection, error: BrokerError) -> Fail
         BrokerErrorKind::Rejected { record } => {
             let line = batch.lines.get(record).copied().unwrap_or(first);
             let message = format!("line {line}: {error}");
-            Failure::new(message).hint(format!("lines 1 to {} are written, no later one is", first.saturating_sub(1)))
+            Failure::new(message).hint(match first {
+                0 | 1 => "nothing is written".to_owned(),
+                first => format!("lines 1 to {} are written, no later one is", first - 1),
+            })
         }
         _ => match connection.failure(error) {
             Failure::Errors { messages, hint } => {
@@ -143,7 +146,7 @@ fn copy<R: Read>(
             write(batch)?;
             written += count;
         }
-        parsed.map_err(|reason| at(&reason).hint(format!("the {} before it are written", records(written))))?;
+        parsed.map_err(|reason| at(&reason).hint(format!("written before it: {}", records(written))))?;
     }
     Ok(written)
 }
@@ -256,7 +259,7 @@ mod tests {
         assert_eq!(batches.concat(), [record(None, Some("a"))]);
         let Err(Failure::Errors { messages, hint }) = outcome else { panic!("it must fail") };
         assert!(messages[0].starts_with("line 3: keys and values are"), "{messages:?}");
-        assert_eq!(hint.as_deref(), Some("the 1 record before it are written"));
+        assert_eq!(hint.as_deref(), Some("written before it: 1 record"));
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! What a change in the folder means: plugins are loaded, definitions claim their connectors.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sandbar_abi::status::CloseReason;
+use tracing::{error, info, warn};
+
+use super::connector::Connector;
+use super::supervisor::{Event, Supervisor};
+use crate::config::Definition;
+use crate::discovery::{Change, FileKind, FoundFile};
+use crate::plugins::{LoadError, Plugin};
+use crate::sandbox::Origin;
+
+impl Supervisor {
+    pub(super) fn changed(&mut self, changes: Vec<Change>) {
+        self.scanned = true;
+        for change in changes {
+            match change {
+                Change::Appeared(file) | Change::Modified(file) => match file.kind {
+                    FileKind::Plugin => self.load(file),
+                    FileKind::Definition => self.define(&file),
+                },
+                Change::Removed { path, kind: FileKind::Plugin } => self.forget_plugin(&path),
+                Change::Removed { path, kind: FileKind::Definition } => self.undefine(&path),
+                Change::Problem { path, problem, .. } => {
+                    warn!(file = %path.display(), "cannot be used: {problem}; what it held before stays in force");
+                }
+                Change::FolderLost(problem) => error!("{problem}; what runs keeps running"),
+                Change::FolderFound => info!("the plugin folder can be read again"),
+            }
+        }
+        self.reconcile_all();
+    }
+
+    pub(super) fn load(&mut self, file: FoundFile) {
+        self.counter += 1;
+        let load = self.counter;
+        self.loads.insert(file.path.clone(), load);
+        self.loading += 1;
+        let (engine, cache, events) = (self.engine.clone(), self.worker.cache.clone(), self.events.clone());
+        let started = Instant::now();
+        tokio::task::spawn_blocking(move || {
+            let result = crate::plugins::load(&file, &engine, &cache).map(Box::new);
+            // The supervisor is gone only when the host stops.
+            let _ = events.send(Event::Loaded { file: file.path, load, started, result });
+        });
+    }
+
+    pub(super) fn loaded(&mut self, file: &Path, load: u64, started: Instant, result: Result<Box<Plugin>, LoadError>) {
+        self.loading -= 1;
+        if self.loads.get(file) != Some(&load) {
+            return;
+        }
+        let shown = file.display();
+        let plugin = match result {
+            Ok(plugin) => Arc::new(*plugin),
+            Err(error) => {
+                let kept = if self.registry.iter().any(|(held, _)| held == file) {
+                    "; the version loaded before stays in use"
+                } else {
+                    ""
+                };
+                warn!(file = %shown, "plugin refused: {error}{kept}");
+                self.registry.forget_refused(file);
+                return;
+            }
+        };
+        let manifest = plugin.manifest();
+        let (name, version) = (manifest.name.clone(), manifest.version.to_string());
+        let from_cache = plugin.compiled.origin == Origin::Cache;
+        match self.registry.insert(file, plugin) {
+            Ok(old) => {
+                let replaces = old.map(|old| format!("{} {}", old.manifest().name, old.manifest().version));
+                info!(file = %shown, plugin = %name, %version, replaces, from_cache, took = ?started.elapsed(), "plugin loaded");
+            }
+            Err(duplicate) => warn!(file = %shown, "plugin refused: {duplicate}"),
+        }
+        self.admit_plugins();
+    }
+
+    pub(super) fn forget_plugin(&mut self, file: &Path) {
+        self.loads.remove(file);
+        if let Some(plugin) = self.registry.remove(file) {
+            let manifest = plugin.manifest();
+            info!(file = %file.display(), plugin = %manifest.name, version = %manifest.version, "plugin file removed; connectors that run it keep running");
+        }
+        self.admit_plugins();
+    }
+
+    pub(super) fn define(&mut self, file: &FoundFile) {
+        let path = &file.path;
+        let parsed = match file.read() {
+            Ok(bytes) => Definition::parse(path, &bytes),
+            Err(problem) => {
+                warn!(file = %path.display(), "definition cannot be read: {problem}");
+                return;
+            }
+        };
+        match parsed {
+            Ok(definition) => {
+                let before = self.definitions.insert(path.clone(), definition);
+                let name = self.definitions.get(path).map(|d| d.name.clone()).unwrap_or_default();
+                if let Some(before) = before.filter(|before| before.name != name) {
+                    self.release(path, &before.name);
+                }
+                self.claim(path, &name);
+            }
+            Err(errors) => {
+                let runs =
+                    if self.definitions.contains_key(path) { "; what it defined before stays in force" } else { "" };
+                for problem in &errors {
+                    warn!("definition refused: {problem}{runs}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn undefine(&mut self, file: &Path) {
+        if let Some(definition) = self.definitions.remove(file) {
+            info!(connector = %definition.name, file = %file.display(), "definition removed");
+            self.release(file, &definition.name);
+        }
+    }
+
+    /// Makes a file the definition of a connector, unless another file is.
+    pub(super) fn claim(&mut self, file: &Path, name: &str) {
+        let Some(definition) = self.definitions.get(file).cloned() else { return };
+        match self.connectors.get_mut(name) {
+            Some(connector) if connector.file == file || connector.leaving => {
+                connector.file = file.to_owned();
+                connector.definition = definition;
+                connector.leaving = false;
+                info!(connector = %name, file = %file.display(), "definition changed");
+            }
+            Some(connector) => {
+                warn!(connector = %name, file = %file.display(), "definition ignored: {} defines this connector already; give one of the two another name", connector.file.display());
+            }
+            None => {
+                info!(connector = %name, file = %file.display(), "definition found");
+                self.connectors.insert(name.to_owned(), Connector::new(definition, file.to_owned()));
+            }
+        }
+    }
+
+    /// Ends a connector whose file does not define it any more, unless another file does.
+    pub(super) fn release(&mut self, file: &Path, name: &str) {
+        let Some(connector) = self.connectors.get_mut(name).filter(|c| c.file == file) else { return };
+        connector.leaving = true;
+        connector.next = None;
+        connector.replan_at = None;
+        connector.drain(CloseReason::Stop, Instant::now());
+        let heir = self.definitions.iter().find(|(_, d)| d.name == name).map(|(file, _)| file.clone());
+        if let Some(heir) = heir {
+            self.claim(&heir, name);
+        }
+        self.settle(name);
+    }
+
+    /// Takes in plugins that were duplicates of what is gone by now.
+    pub(super) fn admit_plugins(&mut self) {
+        for (file, plugin) in self.registry.admit() {
+            let (name, version) = (&plugin.manifest().name, &plugin.manifest().version);
+            info!(file = %file.display(), plugin = %name, %version, "plugin loaded, it is no duplicate any more");
+        }
+    }
+}

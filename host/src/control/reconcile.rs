@@ -1,0 +1,107 @@
+//! Compares what connectors shall run with to what they run with, and plans the difference.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sandbar_abi::status::CloseReason;
+use tracing::{info, warn};
+
+use super::connector::{Problem, Setup};
+use super::planner::{self, Plugins};
+use super::supervisor::{Event, Supervisor};
+use crate::config::{ConnectorSettings, InitialState, missing_plugins};
+use crate::task::Plan;
+use crate::text::one_line;
+
+impl Supervisor {
+    pub(super) fn reconcile_all(&mut self) {
+        let names: Vec<_> = self.connectors.keys().cloned().collect();
+        for name in names {
+            self.reconcile(&name);
+        }
+    }
+
+    /// Compares what a connector shall run with to what it runs with, and plans the difference.
+    pub(super) fn reconcile(&mut self, name: &str) {
+        let loading = self.loading > 0;
+        let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving) else { return };
+        if self.stopping {
+            return;
+        }
+        if connector.definition.initial_state != InitialState::Running {
+            connector.current = None;
+            connector.next = None;
+            connector.drain(CloseReason::Stop, Instant::now());
+            self.settle(name);
+            return;
+        }
+        let resolved = ConnectorSettings::resolve(&connector.definition, &self.registry, &self.worker);
+        let (settings, warnings) = match resolved {
+            Ok(resolved) => resolved,
+            Err(errors) => {
+                match missing_plugins(&errors) {
+                    // A plugin that is being loaded is no news.
+                    Some(_) if loading => {}
+                    Some(names) => connector.set_problem(Problem::Waits(format!("plugin {}", names.join(", ")))),
+                    None => connector.set_problem(Problem::Invalid(one_line(&errors))),
+                }
+                return;
+            }
+        };
+        let find = |plugin: &crate::config::PluginSettings| {
+            self.registry.find(&plugin.class, plugin.version.as_ref()).cloned()
+        };
+        let own = find(&settings.plugin);
+        let transforms: Option<Vec<_>> = settings.transforms.iter().map(|t| find(&t.plugin)).collect();
+        let (Some(own), Some(transforms)) = (own, transforms) else { return };
+        let setup = Setup { settings: Arc::new(settings), plugins: Plugins { own, transforms } };
+        let same = |current: &Setup| current.settings == setup.settings && current.plugins.same(&setup.plugins);
+        if connector.current.as_ref().is_some_and(same) && connector.replan_at.is_none() {
+            if !matches!(connector.problem, Some(Problem::Start(_))) {
+                connector.problem = None;
+            }
+            return;
+        }
+        for warning in &warnings {
+            warn!(connector = %name, "{warning}");
+        }
+        self.counter += 1;
+        connector.planning = self.counter;
+        connector.replan_at = None;
+        connector.current = Some(setup.clone());
+        let (planning, connector, worker, events) =
+            (self.counter, name.to_owned(), Arc::clone(&self.worker), self.events.clone());
+        tokio::spawn(async move {
+            let result = planner::plan(Arc::clone(&setup.settings), setup.plugins.clone(), worker).await;
+            // The supervisor is gone only when the host stops.
+            let _ = events.send(Event::Planned { connector, planning, setup: Box::new(setup), result });
+        });
+    }
+
+    pub(super) fn planned(&mut self, name: &str, planning: u64, setup: Setup, result: Result<Vec<Plan>, String>) {
+        let Some(connector) = self.connectors.get_mut(name) else { return };
+        if connector.planning != planning {
+            return;
+        }
+        connector.planning = 0;
+        if connector.leaving || self.stopping {
+            return;
+        }
+        match result {
+            Ok(plans) => {
+                let own = setup.plugins.own.manifest();
+                let what = if connector.tasks.is_empty() { "starting" } else { "replacing what runs" };
+                info!(connector = %name, plugin = %own.name, version = %own.version, tasks = plans.len(), "{what}");
+                connector.problem = None;
+                connector.replans.reset();
+                connector.next = Some(plans);
+                connector.drain(CloseReason::Replace, Instant::now());
+                self.settle(name);
+            }
+            Err(problem) => {
+                connector.set_problem(Problem::Start(problem));
+                connector.replan_at = Some(Instant::now() + connector.replans.next_delay());
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One call into a guest: its budget, its input, its output, and what each ending means.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandbar_abi::status::Returned;
+use sandbar_abi::{ErrorClass, names};
+use wasmtime::{Trap, TypedFunc, WasmBacktrace, WasmParams};
+
+use super::error::{CallError, CallErrorKind};
+use super::host_state::HostState;
+use super::instance::Instance;
+use crate::batch::Batch;
+use crate::broker::StatePlace;
+
+/// How long past its deadline a call may stay in a host call before it is cut off there. A guest that runs is stopped at
+/// the deadline itself, with its stack.
+const HOST_CALL_GRACE: Duration = Duration::from_millis(100);
+/// The longest delay a guest may ask for.
+const MAX_THROTTLE: Duration = Duration::from_secs(3600);
+
+impl Instance {
+    /// Copies bytes into the guest's input buffer, asking for a larger one first where it is too small.
+    pub(super) async fn pass(&mut self, call: &'static str, bytes: &[u8]) -> Result<(u32, u32), CallError> {
+        let len = clamp(bytes.len());
+        let (mut ptr, capacity) = self.input;
+        if bytes.len() > capacity {
+            self.begin(StatePlace::Task)?;
+            let function = self.exports.reserve.clone();
+            ptr = self.run("reserve", &function, len).await?;
+            if ptr == 0 {
+                let kind = CallErrorKind::OutOfMemory { wanted: bytes.len(), limit: self.limits.memory_max_bytes };
+                return Err(self.error("reserve", kind));
+            }
+            if !(ptr as usize).is_multiple_of(names::ALIGN) {
+                let message = format!("sandbar_reserve returned {ptr:#x}, which is not a multiple of 8");
+                return Err(self.error("reserve", CallErrorKind::Contract(message)));
+            }
+            self.input = (ptr, bytes.len());
+        }
+        let end = (ptr as usize).checked_add(bytes.len());
+        let place = end.and_then(|end| self.memory.data_mut(&mut self.store).get_mut(ptr as usize..end));
+        match place {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Ok((ptr, len))
+            }
+            None => {
+                let message = format!("the input buffer at {ptr:#x} with {len} bytes does not lie in memory");
+                Err(self.error(call, CallErrorKind::Contract(message)))
+            }
+        }
+    }
+
+    /// Makes a call and copies its output out, if it leaves any.
+    pub(super) async fn call<P: WasmParams + Sync>(
+        &mut self,
+        call: &'static str,
+        function: &TypedFunc<P, i64>,
+        args: P,
+        place: StatePlace,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        self.begin(place)?;
+        let raw = self.run(call, function, args).await?;
+        match Returned::unpack(raw) {
+            Returned::Done => Ok(None),
+            Returned::Frame { ptr, len } => self.copy_out(call, ptr, len).map(Some),
+            Returned::Error(class) => {
+                let kind = self.guest_error(class);
+                Err(self.violation(call, kind))
+            }
+            Returned::Unknown(raw) => {
+                let message = format!("sandbar_{call} returned {raw}, which is no error class");
+                Err(self.violation(call, CallErrorKind::Contract(message)))
+            }
+        }
+    }
+
+    pub(super) fn begin(&mut self, place: StatePlace) -> Result<(), CallError> {
+        if self.is_dead {
+            let message = "an earlier call broke the instance, it is not called again".to_owned();
+            return Err(self.error("start", CallErrorKind::Start(message)));
+        }
+        let deadline = Instant::now() + self.limits.call_timeout;
+        let state = self.store.data_mut();
+        state.ledger.begin_call(place);
+        state.last_error = None;
+        state.memory.refused = None;
+        state.deadline = deadline;
+        self.store.set_epoch_deadline(1);
+        self.store
+            .set_fuel(self.limits.fuel_per_call)
+            .map_err(|e| self.error("start", CallErrorKind::Start(format!("{e:#}"))))
+    }
+
+    /// Runs an export within its budget.
+    pub(super) async fn run<P: WasmParams + Sync, R: wasmtime::WasmResults + Sync>(
+        &mut self,
+        call: &'static str,
+        function: &TypedFunc<P, R>,
+        args: P,
+    ) -> Result<R, CallError> {
+        let limit = self.limits.call_timeout + HOST_CALL_GRACE;
+        let ran = tokio::time::timeout(limit, function.call_async(&mut self.store, args)).await;
+        match ran {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                let (kind, trace) = self.trap(&error);
+                self.data().ledger.drop_call();
+                self.is_dead = true;
+                Err(CallError { identity: Arc::clone(&self.identity), call, kind, trace })
+            }
+            Err(_) => Err(self.violation(call, CallErrorKind::TimedOut(self.limits.call_timeout))),
+        }
+    }
+
+    /// What a trap means.
+    pub(super) fn trap(&mut self, error: &wasmtime::Error) -> (CallErrorKind, Option<String>) {
+        let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            return (CallErrorKind::Exit(exit.0), trace);
+        }
+        let state = self.store.data();
+        let kind = match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => CallErrorKind::OutOfFuel(self.limits.fuel_per_call),
+            Some(Trap::Interrupt) => CallErrorKind::TimedOut(self.limits.call_timeout),
+            _ => match (state.memory.refused, &state.last_error) {
+                (Some(wanted), _) => CallErrorKind::OutOfMemory { wanted, limit: state.memory.max },
+                (None, Some((_, message))) if !message.is_empty() => CallErrorKind::Trap(message.clone()),
+                (None, _) => CallErrorKind::Trap(error.root_cause().to_string()),
+            },
+        };
+        (kind, trace)
+    }
+
+    /// What an error class means, with the message the guest left.
+    pub(super) fn guest_error(&mut self, class: ErrorClass) -> CallErrorKind {
+        let said = self.store.data_mut().last_error.take();
+        let message = said.map_or_else(|| "without a message".to_owned(), |(_, message)| message);
+        match class {
+            ErrorClass::Retryable => CallErrorKind::Retryable(message),
+            ErrorClass::Fatal => CallErrorKind::Fatal(message),
+            ErrorClass::Contract => CallErrorKind::Contract(message),
+            ErrorClass::Throttled => {
+                let (delay, message) = message.split_once('\n').unwrap_or(("", &message));
+                let delay = delay.parse().map_or(Duration::from_secs(1), Duration::from_millis);
+                CallErrorKind::Throttled { delay: delay.min(MAX_THROTTLE), message: message.to_owned() }
+            }
+        }
+    }
+
+    pub(super) fn copy_out(&mut self, call: &'static str, ptr: u32, len: u32) -> Result<Vec<u8>, CallError> {
+        let (at, len) = (ptr as usize, len as usize);
+        if len > names::MAX_FRAME_BYTES {
+            let message = format!("an output of {len} bytes is longer than the limit of {}", names::MAX_FRAME_BYTES);
+            return Err(self.violation(call, CallErrorKind::Contract(message)));
+        }
+        let memory = self.memory.data(&self.store);
+        match at.checked_add(len).and_then(|end| memory.get(at..end)) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => {
+                let size = memory.len();
+                let message = format!("an output at {at:#x} with {len} bytes does not lie in memory of {size} bytes");
+                Err(self.violation(call, CallErrorKind::Contract(message)))
+            }
+        }
+    }
+
+    pub(super) fn batch(&mut self, call: &'static str, bytes: Vec<u8>) -> Result<Batch, CallError> {
+        Batch::new(bytes).map_err(|error| self.violation(call, error.into()))
+    }
+
+    pub(super) fn json<T: serde::de::DeserializeOwned>(
+        &mut self,
+        call: &'static str,
+        bytes: &[u8],
+    ) -> Result<T, CallError> {
+        serde_json::from_slice(bytes)
+            .map_err(|e| self.violation(call, CallErrorKind::Contract(format!("the answer is not valid: {e}"))))
+    }
+
+    pub(super) fn export<T>(&self, call: &'static str, function: Option<T>) -> Result<T, CallError> {
+        function.ok_or_else(|| self.error(call, CallErrorKind::Start(format!("it does not export sandbar_{call}"))))
+    }
+
+    /// An error of a call that leaves nothing.
+    pub(super) fn violation(&mut self, call: &'static str, kind: CallErrorKind) -> CallError {
+        self.data().ledger.drop_call();
+        self.is_dead |= !kind.spares_instance();
+        self.error(call, kind)
+    }
+
+    pub(super) fn error(&self, call: &'static str, kind: CallErrorKind) -> CallError {
+        CallError { identity: Arc::clone(&self.identity), call, kind, trace: None }
+    }
+
+    pub(super) fn data(&mut self) -> &mut HostState {
+        self.store.data_mut()
+    }
+}
+
+/// A number as the ABI passes it: 31 bits.
+pub(super) fn clamp(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX).min(i32::MAX.cast_unsigned())
+}

@@ -1,0 +1,7 @@
+//! Whether nothing is lost, nothing is doubled and everything is in order, decided by what records say of themselves.
+
+mod numbered;
+mod words;
+
+pub use numbered::{Numbered, Partitions, complete, in_files, read, same};
+pub use words::{Counts, check_state, check_updates, count};

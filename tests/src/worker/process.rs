@@ -1,0 +1,75 @@
+//! A worker as a process of its own: started as an operator starts it, ended as the world ends it.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::built;
+use crate::scenario::{Home, On};
+use crate::wait::{self, Seen};
+
+/// The signal that nothing survives.
+const SIGKILL: i32 = 9;
+
+/// How long a worker may take to end after SIGTERM: its own limit, and some more.
+const STOPS_WITHIN: Duration = Duration::from_secs(45);
+
+/// A worker. It is killed when it is dropped.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts one on the folders of a scenario.
+    pub(crate) fn start(home: &Home) -> Result<Self> {
+        let binary = built::sandbar()?;
+        let mut command = Command::new(&binary);
+        command.arg("run").arg("--plugins").arg(home.plugins()).arg("--data").arg(home.data());
+        command.args(["--log-format", "json"]);
+        if let On::Kafka(brokers) = home.on() {
+            command.args(["--brokers", brokers]);
+        }
+        let log = home.log().append()?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(Self(command.spawn().with_context(|| format!("start {}", binary.display()))?))
+    }
+
+    /// An error if it has ended, which it should not by itself.
+    pub fn check(&mut self) -> Result<()> {
+        match self.0.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the worker ended by itself: {status}"),
+        }
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub fn kill(mut self) -> Result<()> {
+        self.check()?;
+        self.0.kill()?;
+        let status = self.0.wait()?;
+        ensure!(status.signal() == Some(SIGKILL), "the worker ended before it was killed: {status}");
+        Ok(())
+    }
+
+    /// Asks it to end, as an operator does, and waits for it.
+    pub async fn terminate(mut self) -> Result<ExitStatus> {
+        self.check()?;
+        let killed = Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status()?;
+        ensure!(killed.success(), "kill -TERM: {killed}");
+        wait::until("the worker has ended after SIGTERM", STOPS_WITHIN, async || {
+            Ok(match self.0.try_wait()? {
+                Some(status) => Seen::Done(status),
+                None => Seen::NotYet("it runs".to_owned()),
+            })
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

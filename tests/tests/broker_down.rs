@@ -1,0 +1,123 @@
+//! Kafka is down when the worker starts, and goes down again while records flow: the worker says so, keeps trying, and
+//! goes on by itself; nothing is lost or doubled. The broker is one of this test's own.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use sandbar_tests::checks;
+use sandbar_tests::files::Lines;
+use sandbar_tests::scenario::{self, On};
+use sandbar_tests::wait::{self, Seen};
+use serde_json::json;
+
+const RECORDS: u32 = 60_000;
+const RATE: u32 = 5_000;
+const PARTITIONS: i32 = 4;
+/// A commit that hangs is given up after the transaction's time-out and a grace; a restart follows.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A broker that the test starts, kills and revives.
+struct OwnKafka {
+    name: String,
+    bootstrap: String,
+}
+
+impl OwnKafka {
+    fn start() -> Result<Self> {
+        let name = format!("down-{}", std::process::id());
+        let bootstrap = script(&["start", &name])?;
+        Ok(Self { name, bootstrap })
+    }
+
+    fn crash(&self) -> Result<()> {
+        script(&["crash", &self.name]).map(drop)
+    }
+
+    fn revive(&self) -> Result<()> {
+        script(&["revive", &self.name]).map(drop)
+    }
+}
+
+impl Drop for OwnKafka {
+    fn drop(&mut self) {
+        if let Err(error) = script(&["stop", &self.name]) {
+            eprintln!("the broker {} was not stopped: {error:#}", self.name);
+        }
+    }
+}
+
+fn script(args: &[&str]) -> Result<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let out = Command::new(root.join("scripts/kafka.sh")).args(args).current_dir(&root).output()?;
+    ensure!(out.status.success(), "kafka.sh {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8(out.stdout)?.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
+    // Where the suite has no Kafka, its jars may not be there either.
+    sandbar_tests::kafka_or_skip!(Ok(()));
+    let kafka = OwnKafka::start()?;
+    scenario::run(On::Kafka(kafka.bootstrap.clone()), async |home| {
+        home.install(&["datagen", "file-sink"])?;
+        let topic = home.name("numbers");
+        home.define(
+            "numbers",
+            &json!({
+                "connector.class": "datagen",
+                "topic": topic,
+                "topic.creation.default.partitions": PARTITIONS,
+                "rate": RATE,
+                "count": RECORDS,
+                "key": "key-{{int 0 999}}",
+                "template": r#"{"n": "{{seq}}", "s": "a"}"#,
+            }),
+        )?;
+        home.define(
+            "files",
+            &json!({
+                "connector.class": "file-sink",
+                "topics": topic,
+                "topic.creation.default.partitions": PARTITIONS,
+                "path": home.out().join("{partition}.jsonl"),
+                "sandbox.fs.write": home.out(),
+            }),
+        )?;
+        let mut lines = Lines::of(home.out());
+
+        kafka.crash()?;
+        let mut worker = home.start()?;
+        home.log().until(0, "failed", &home.name("numbers")).await?;
+        worker.check()?;
+        kafka.revive()?;
+        let quarter = u64::from(RECORDS / 4);
+        wait::until("a quarter is in files", LIMIT, async || {
+            worker.check()?;
+            let count = lines.count()?;
+            Ok(Seen::when(count >= quarter, || format!("{count} lines")))
+        })
+        .await?;
+
+        let before = home.log().length();
+        kafka.crash()?;
+        home.log().until(before, "failed", &home.name("numbers")).await?;
+        worker.check()?;
+        kafka.revive()?;
+        wait::until("all is in files", LIMIT, async || {
+            worker.check()?;
+            let count = lines.count()?;
+            Ok(Seen::when(count >= u64::from(RECORDS), || format!("{count} lines")))
+        })
+        .await?;
+        let status = worker.terminate().await?;
+        ensure!(status.success(), "{status}");
+
+        let broker = home.broker().await?;
+        let sent = checks::read(&*broker, &topic, PARTITIONS).await?;
+        checks::complete("topic", &sent, &[('a', RECORDS)])?;
+        checks::same("topic and files", &sent, &checks::in_files(&home.out(), PARTITIONS)?)
+    })
+    .await
+}
