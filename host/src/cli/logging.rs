@@ -10,8 +10,9 @@ use super::failure::{Failure, Outcome};
 use super::lines::Lines;
 use crate::config::LogFormat;
 
-/// The level of commands that answer and end: only what is wrong.
-pub(super) const QUIET: &str = "warn";
+/// What is logged by commands that answer and end: what is wrong, but for what librdkafka says while it tries again and
+/// again. The error a command ends with repeats the last of that.
+const QUIET: &str = "warn,librdkafka=off,rdkafka=off";
 
 /// How messages look, once it is known where they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +41,21 @@ impl Format {
 
 /// Logs to the console from now on: what `RUST_LOG` says if it is set, else everything down to `level`.
 pub(super) fn start(level: &str, format: Format, console: &Console) -> Outcome {
+    install(&directives(level), format, console)
+}
+
+/// Logging for commands that answer and end.
+pub(super) fn start_quietly() -> Outcome {
+    let console = Console::stderr();
+    install(QUIET, Format::Lines(Lines::Watched { colour: colour(&console) }), &console)
+}
+
+fn install(directives: &str, format: Format, console: &Console) -> Outcome {
     let variable = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty());
     let filter = match &variable {
         Some(text) => EnvFilter::try_new(text)
             .map_err(|error| Failure::new(format!("RUST_LOG: {error}")).hint("a value that works is RUST_LOG=debug"))?,
-        None => EnvFilter::try_new(directives(level)).map_err(Failure::new)?,
+        None => EnvFilter::try_new(directives).map_err(Failure::new)?,
     };
     let registry = tracing_subscriber::registry().with(filter);
     let console = console.clone();
@@ -53,12 +64,6 @@ pub(super) fn start(level: &str, format: Format, console: &Console) -> Outcome {
         Format::Lines(lines) => registry.with(layer().event_format(lines).with_writer(console)).try_init(),
     };
     started.map_err(Failure::new)
-}
-
-/// Logging for commands that answer and end.
-pub(super) fn start_quietly() -> Outcome {
-    let console = Console::stderr();
-    start(QUIET, Format::Lines(Lines::Watched { colour: colour(&console) }), &console)
 }
 
 /// Whether to use colours: <https://no-color.org>.
@@ -96,6 +101,7 @@ mod tests {
         for level in ["off", "error", "warn", "info", "debug", "trace"] {
             assert!(EnvFilter::try_new(directives(level)).is_ok(), "{level}");
         }
+        assert!(EnvFilter::try_new(QUIET).is_ok());
         assert_eq!(directives("error"), "error");
         assert!(directives("trace").contains("sandbar=trace") && directives("trace").contains("librdkafka=warn"));
     }

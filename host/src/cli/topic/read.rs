@@ -83,7 +83,7 @@ pub(super) fn run(args: ReadArgs) -> Outcome {
     let partitions = (!args.partition.is_empty()).then_some(args.partition);
     let spec = ReadSpec { topic: args.topic.clone(), partitions, from: args.from };
     let reader = connection.wait(connection.broker.reader(spec)).map_err(|failure| {
-        failure.hint(format!("`sandbar topic list` shows what {} has", connection.broker.describe()))
+        failure.hint(format!("`sandbar topic list` shows what there is at the {}", connection.broker.describe()))
     })?;
 
     let (out, safe) = (io::stdout(), io::stdout().is_terminal());
