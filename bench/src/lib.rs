@@ -75,8 +75,10 @@ impl Host {
         let (stop, stopped) = watch::channel(false);
         let (told, status) = oneshot::channel();
         let running = tokio::spawn(sandbar::wiring::run(Arc::new(worker), stopped, |status| drop(told.send(status))));
-        let status = status.await.context("the host did not start")?;
-        Ok(Self { plugins, status, stop, running })
+        match status.await {
+            Ok(status) => Ok(Self { plugins, status, stop, running }),
+            Err(_) => Err(running.await?.err().context("the host ended before it began")?),
+        }
     }
 
     /// Waits for a condition, looking every half millisecond, and returns how long it took.
