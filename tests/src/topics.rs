@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::batch::Batch;
-use sandbar::broker::{
-    BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, TopicSettings,
-};
+use sandbar::broker::{BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, TopicSettings};
 use sandbar_abi::{FrameBuilder, Record};
 
 use crate::wait::{self, Seen};

@@ -77,7 +77,16 @@ impl Context {
             transaction_timeout: plan.transaction_timeout(),
         };
         let session = broker.session(spec).await?;
-        Ok(Self { plan, session, progress, careful, passed: 0, stop, pending: Pending::default(), parked: Pending::default() })
+        Ok(Self {
+            plan,
+            session,
+            progress,
+            careful,
+            passed: 0,
+            stop,
+            pending: Pending::default(),
+            parked: Pending::default(),
+        })
     }
 
     /// Whether the task was told to end, and why.
