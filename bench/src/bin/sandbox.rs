@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sandbar::batch::Batch;
 use sandbar::broker::StatePlace;
-use sandbar::sandbox::{Compiled, Engine, Grants, Identity, Instance, Ledger, Limits, OpenSpec};
+use sandbar::sandbox::{Compiled, Engine, Grants, Identity, Instance, Ledger, Limits, LogQuota, OpenSpec};
 use sandbar_abi::FrameBuilder;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::message::Open;
@@ -55,7 +55,13 @@ async fn main() -> anyhow::Result<()> {
     };
     let message = serde_json::to_vec(&open)?;
     let identity = Identity { plugin: "shout".into(), version: "0".into(), connector: "bench".into(), task: 0 };
-    let spec = OpenSpec { identity: Arc::new(identity), open, limits: Limits::default(), grants: Grants::default() };
+    let spec = OpenSpec {
+        identity: Arc::new(identity),
+        open,
+        limits: Limits::default(),
+        grants: Grants::default(),
+        log: LogQuota::new(Instant::now()),
+    };
     let ledger = || Ledger::new("", 1 << 20);
     let mut instance = Instance::open(&compiled, &spec, ledger()).await.map_err(|(error, _)| error)?;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sandbar_abi::Frame;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
-use sandbar_abi::{Frame, FrameBuilder};
 use tokio::sync::watch;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::backoff::Backoff;
 use super::dead_letter::{self, Failure};
@@ -190,22 +190,36 @@ impl Context {
             failures.iter().for_each(|_| self.progress.add_dropped());
             return Ok(());
         };
-        let mut letters = FrameBuilder::new();
-        for failure in &failures {
-            if let Some(record) = frame.record(failure.input) {
-                let headers = queue.context_headers.then(|| dead_letter::headers(&self.plan, &record, failure));
-                dead_letter::write(&mut letters, &record, headers.unwrap_or_default());
-            }
-        }
-        let output = Output { topic: Arc::clone(&queue.topic), batch: Batch::build(&letters)? };
+        let outputs = dead_letter::outputs(&self.plan, &queue, &frame, &failures)?;
         failures.iter().for_each(|_| self.progress.add_dead_letter());
         let parks = self.parks();
         let open = self.open_part();
         open.records += failures.len();
         if parks {
-            open.letters.push(output);
-        } else {
-            self.session.stage(output).await?;
+            open.letters.extend(outputs);
+            return Ok(());
+        }
+        for output in outputs {
+            self.bury(output).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands dead letters to the open transaction. The headers that say why may make one larger than the broker takes:
+    /// then it goes without them, and where that does not help it is dropped. It must not hold up what comes after it.
+    async fn bury(&mut self, mut letters: Output) -> Result<(), TaskError> {
+        while !letters.batch.is_empty() {
+            let Err(error) = self.session.stage(letters.clone()).await else { return Ok(()) };
+            let BrokerErrorKind::Rejected { record } = error.kind else { return Err(error.into()) };
+            let (connector, task) = (&self.plan.connector, self.plan.task);
+            if let Some(bare) = dead_letter::without_headers(&letters.batch, record)? {
+                warn!(connector = %connector, task, %error, "a dead letter goes without the headers that say why");
+                letters.batch = bare;
+            } else {
+                error!(connector = %connector, task, %error, "a dead letter is dropped");
+                self.progress.add_dropped();
+                letters.batch = letters.batch.filter(|index| index != record)?;
+            }
         }
         Ok(())
     }
@@ -225,7 +239,7 @@ impl Context {
     pub(super) async fn unpark(&mut self) -> Result<(), TaskError> {
         let parked = std::mem::take(&mut self.parked);
         for output in parked.letters {
-            self.session.stage(output).await?;
+            self.bury(output).await?;
         }
         let pending = &mut self.pending;
         pending.commit.source_offsets.extend(parked.commit.source_offsets);

@@ -1,11 +1,18 @@
 //! What a dead letter looks like: the original record, and why it is here, in Kafka Connect's own headers.
 
-use sandbar_abi::{FrameBuilder, Record};
+use std::sync::Arc;
 
-use super::plan::Plan;
+use sandbar_abi::{Frame, FrameBuilder, FrameError, Record};
+
+use super::plan::{DeadLetterPlan, Plan};
+use crate::batch::Batch;
+use crate::broker::Output;
 
 /// The prefix of all context headers.
 const PREFIX: &str = "__connect.errors.";
+/// How large a batch of dead letters grows before the next one begins: their headers may hold far more than the records
+/// did, and all of a call's together might not fit one frame.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// A record that failed.
 #[derive(Clone, Debug)]
@@ -22,8 +29,49 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
+/// The dead letters of records that failed, in batches.
+pub(super) fn outputs(
+    plan: &Plan,
+    queue: &DeadLetterPlan,
+    input: &Frame<'_>,
+    failures: &[Failure],
+) -> Result<Vec<Output>, FrameError> {
+    let (mut outputs, mut letters) = (Vec::new(), FrameBuilder::new());
+    for (index, failure) in failures.iter().enumerate() {
+        if let Some(record) = input.record(failure.input) {
+            let why = queue.context_headers.then(|| headers(plan, &record, failure));
+            write(&mut letters, &record, why.unwrap_or_default());
+        }
+        if letters.encoded_len() >= BATCH_BYTES || index + 1 == failures.len() {
+            outputs.push(Output { topic: Arc::clone(&queue.topic), batch: Batch::build(&letters)? });
+            letters.clear();
+        }
+    }
+    Ok(outputs)
+}
+
+/// The same dead letters, of which one has lost its context headers; `None` if it has none.
+pub(super) fn without_headers(letters: &Batch, index: usize) -> Result<Option<Batch>, FrameError> {
+    let frame = letters.frame();
+    let is_context = |name: &str| name.starts_with(PREFIX);
+    if !frame.record(index).is_some_and(|mut letter| letter.headers.any(|(name, _)| is_context(name))) {
+        return Ok(None);
+    }
+    let mut rewritten = FrameBuilder::new();
+    for (other, letter) in frame.records().enumerate() {
+        let mut to = rewritten.record(letter.key, letter.value);
+        if let Some(timestamp) = letter.timestamp {
+            to.timestamp(timestamp);
+        }
+        for (name, value) in letter.headers.filter(|(name, _)| other != index || !is_context(name)) {
+            to.header(name, value);
+        }
+    }
+    Batch::build(&rewritten).map(Some)
+}
+
 /// The context headers of a dead letter.
-pub(super) fn headers(plan: &Plan, record: &Record<'_>, failure: &Failure) -> Vec<(String, String)> {
+fn headers(plan: &Plan, record: &Record<'_>, failure: &Failure) -> Vec<(String, String)> {
     let topic = record.topic_partition.and_then(|tp| tp.topic).or(plan.output_topic.as_deref());
     let partition = record.topic_partition.and_then(|tp| tp.partition);
     let mut headers = Vec::with_capacity(10);
@@ -46,7 +94,7 @@ pub(super) fn headers(plan: &Plan, record: &Record<'_>, failure: &Failure) -> Ve
 }
 
 /// Appends the original record with the headers. It goes to the queue's topic, wherever it came from.
-pub(super) fn write(letters: &mut FrameBuilder, record: &Record<'_>, headers: Vec<(String, String)>) {
+fn write(letters: &mut FrameBuilder, record: &Record<'_>, headers: Vec<(String, String)>) {
     let mut letter = letters.record(record.key, record.value);
     if let Some(timestamp) = record.timestamp {
         letter.timestamp(timestamp);

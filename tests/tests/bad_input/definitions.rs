@@ -48,7 +48,7 @@ async fn definitions_that_cannot_be_meant() -> Result<()> {
     let mut worker = worker().await?;
     let sink = [("connector.class", "faulty"), ("connector.type", "sink"), ("topics", "in")];
     for (name, more, fault) in [
-        ("unknown-key", ("mod", "trap"), "mod: is not known"),
+        ("unknown-key", ("mod", "trap"), "mod: is known neither to the host nor to the plugin, did you mean \"mode\"?"),
         ("wrong-value", ("mode", "explode"), "mode: "),
         ("wrong-type", ("count", "many"), "count: "),
         ("wrong-number", ("tasks.max", "-1"), "tasks.max: must be a whole number"),
@@ -72,11 +72,15 @@ async fn every_fault_of_a_definition_is_told_at_once() -> Result<()> {
     let config = [("connector.class", "faulty"), ("connector.type", "sink"), ("tasks.max", "x"), ("mod", "trap")];
     worker.define("many-faults", &config)?;
     let reason = worker.reason("many-faults", ConnectorState::Failed).await?;
-    for fault in ["topics", "tasks.max: must be a whole number", "mod: is not known"] {
+    for fault in [
+        "topics",
+        "tasks.max: must be a whole number",
+        "mod: is known neither to the host nor to the plugin, did you mean \"mode\"?",
+    ] {
         ensure!(reason.contains(fault), "{reason:?} does not say {fault:?}");
     }
     // Where in the file each of them is.
-    ensure!(reason.contains("many-faults.json:") && reason.contains(":7: mod: "), "{reason}");
+    ensure!(reason.contains("many-faults.json:") && reason.contains(":5:5: mod: "), "{reason}");
     Ok(())
 }
 
@@ -101,7 +105,16 @@ async fn a_definition_that_a_broken_one_replaces_stays() -> Result<()> {
     says(&mut worker, &file, &["definition refused: ", "what it defined before stays in force"]).await?;
     let faulty = [("connector.class", "faulty"), ("connector.type", "transform"), ("topics", "probes"), ("mod", "x")];
     worker.define("neighbour", &faulty)?;
-    says(&mut worker, &file, &["definition cannot be used: ", "mod: is not known", "what runs keeps running"]).await?;
+    says(
+        &mut worker,
+        &file,
+        &[
+            "definition cannot be used: ",
+            "mod: is known neither to the host nor to the plugin, did you mean \"mode\"?",
+            "what runs keeps running",
+        ],
+    )
+    .await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use sandbar::control::ConnectorStatus;
 use sandbar_tests::in_process::{Worker, config, example};
 use sandbar_tests::logs;
 
@@ -125,12 +126,12 @@ async fn a_full_disk_is_waited_for() -> Result<()> {
     worker.put("faulty.wasm", &example("faulty")?)?;
     worker.start_neighbour("faulty").await?;
 
-    // A source that fills the disk, and then has to wait for space like everybody else.
     worker.define("filling", &[("connector.class", "faulty"), ("connector.type", "source"), ("topic", "numbers")])?;
+    worker.wait("filling", |c| c.totals().commits > 0).await?;
     fill(&data.join("filler"))?;
-    let waiting = |c: &sandbar::control::ConnectorStatus| c.totals().waiting.is_some_and(|why| why.contains("full"));
+    let waiting = |c: &ConnectorStatus| c.totals().waiting.is_some_and(|why| why.contains("disk full"));
     worker.wait("filling", waiting).await?;
-    logs::line(&["connector=filling", "commit did not go through, it is tried again", "full"]).await?;
+    logs::line(&["connector=filling", "commit did not go through, it is tried again", "disk full"]).await?;
 
     fs::remove_file(data.join("filler"))?;
     let before = worker.wait("filling", |c| c.totals().waiting.is_none()).await?.totals().commits;

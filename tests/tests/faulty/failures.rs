@@ -2,7 +2,7 @@
 //! which call, and why.
 
 use anyhow::{Context as _, Result, ensure};
-use sandbar::control::ConnectorState;
+use sandbar::control::{ConnectorState, ConnectorStatus};
 use sandbar_tests::in_process::Worker;
 use sandbar_tests::logs;
 
@@ -24,10 +24,11 @@ async fn fails(
     cause: &str,
 ) -> Result<()> {
     worker.define(name, &config(kind, mode, more))?;
-    let reason = worker.reason(name, ConnectorState::Failed).await.with_context(|| format!("{kind} {mode}"))?;
+    // On a busy machine another call may be the one that takes too long first.
     let expected = format!("plugin faulty 0.1.0, connector {name}, task 0: {call}: {cause}");
-    ensure!(reason.contains(&expected), "{reason:?} does not say {expected:?}");
-    ensure!(reason.contains("(starts again in "), "{reason:?} does not say when it starts again");
+    let says = |reason: &String| reason.contains(&expected) && reason.contains("(starts again in ");
+    let failed = |c: &ConnectorStatus| c.state == ConnectorState::Failed && c.reason.as_ref().is_some_and(says);
+    worker.wait(name, failed).await.with_context(|| format!("{kind} {mode} at {call}: {cause}"))?;
     logs::line(&[name, "failed: plugin faulty 0.1.0", call]).await?;
     worker.probe().await?;
     worker.remove(&format!("{name}.json"))?;
@@ -149,8 +150,8 @@ async fn a_plugin_that_does_not_close_is_stopped_all_the_same() -> Result<()> {
     let mut worker = worker().await?;
     for (kind, mode) in [("source", "trap"), ("sink", "fatal"), ("transform", "loop")] {
         let name = format!("closing-{kind}");
-        worker.define(&name, &config(kind, mode, &[("at", "close"), TIME]))?;
-        worker.wait(&name, |c| c.state == ConnectorState::Running && c.totals().instances == 1).await?;
+        worker.define(&name, &config(kind, mode, &[("at", "close"), FUEL]))?;
+        worker.wait(&name, |c| c.state == ConnectorState::Running && c.totals().instances >= 1).await?;
         worker.remove(&format!("{name}.json"))?;
         worker.gone(&name).await?;
         logs::line(&["the plugin did not close", &name, "task 0: close: "]).await?;

@@ -1,10 +1,12 @@
 //! Guests that call host functions with pointers, lengths and values that cannot be.
 
 use anyhow::{Context as _, Result};
+use sandbar::sandbox::{Grants, Instance, Ledger, Limits};
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::names::{self, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use sandbar_tests::wat::Guest;
 
-use crate::{Call, open, second_call_fails};
+use crate::{Call, LIMITS, compile, open, open_with, second_call_fails, spec};
 
 #[tokio::test]
 async fn pointers_outside_memory_trap() -> Result<()> {
@@ -114,9 +116,25 @@ async fn values_that_cannot_be_are_refused_with_a_code() -> Result<()> {
     let grown = format!(
         "(drop (memory.grow (i32.const 15))) (if (i32.ne {put} (i32.const -2)) (then unreachable)) (i64.const 0)"
     );
-    let limits = sandbar::sandbox::Limits { memory_max_bytes: 2 << 20, ..crate::LIMITS };
+    let limits = Limits { memory_max_bytes: 2 << 20, ..LIMITS };
     let guest = Guest::new().pages(2).with(names::FLUSH, &grown.replace("-2", "-1"));
-    crate::open_with(&guest, limits, sandbar::sandbox::Grants::default()).await?.flush().await?;
+    open_with(&guest, limits, Grants::default()).await?.flush().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_source_puts_offsets() -> Result<()> {
+    let put = "(call $offset_put (i32.const 1024) (i32.const 2) (i32.const 1024) (i32.const 2))";
+    let body = format!("(if (i32.ne {put} (i32.const -3)) (then unreachable)) (i64.const 0)");
+    let compiled = compile(&Guest::new().field("(data (i32.const 1024) \"{}\")").with(names::FLUSH, &body))?;
+    for kind in [Kind::Sink, Kind::Transform] {
+        let mut spec = spec(LIMITS, Grants::default());
+        spec.open.kind = kind;
+        let opened = Instance::open(&compiled, &spec, Ledger::new("", LIMITS.state_max_bytes)).await;
+        let mut instance = opened.map_err(|(error, _)| error)?;
+        instance.flush().await?;
+        assert!(!instance.ledger().has_staged());
+    }
     Ok(())
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn spec(limits: Limits, grants: Grants) -> OpenSpec {
     let connector = "orders".to_owned();
     let open = Open {
         config: serde_json::json!({"greeting": "hello", "number": 7}),
-        kind: Kind::Transform,
+        kind: Kind::Source,
         connector: connector.clone(),
         task: 0,
         tasks: 1,
