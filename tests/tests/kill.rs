@@ -54,6 +54,9 @@ async fn scenario(home: &Home, chance: &mut Chance) -> Result<()> {
 
     let mut worker = home.start()?;
     reached(&mut worker, &mut written, RECORDS, REST).await?;
+    let events = home.log().events(0)?;
+    let torn = events.iter().filter(|event| event.to_string().contains("unrecorded bytes off")).count();
+    ensure!(torn > 0, "no kill came between a write and its commit");
     let status = worker.terminate().await?;
     ensure!(status.success(), "{status}");
     check(home, &lines, &counts).await
