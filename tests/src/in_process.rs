@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::built;
 use crate::contract::{Row, WITHIN, output, rows, within};
 use crate::logs;
 
@@ -207,10 +208,8 @@ pub fn definition(name: &str, config: &[(&str, &str)]) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec_pretty(&serde_json::json!({ "name": name, "config": config }))?)
 }
 
-/// A plugin of `examples-plugins/`, as `make` builds it.
+/// A plugin of `examples-plugins/`.
 pub fn example(name: &str) -> Result<Vec<u8>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    let path = target.join("wasm32-wasip1/release").join(format!("{name}.wasm"));
-    std::fs::read(&path).with_context(|| format!("{}: `make build` builds it", path.display()))
+    let path = built::plugins()?.join(format!("{name}.wasm"));
+    std::fs::read(&path).with_context(|| path.display().to_string())
 }
