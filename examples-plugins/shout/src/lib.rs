@@ -2,7 +2,7 @@
 
 use sandbar_plugin::{NoConfig, Records, Result, Task, Transform, TransformBatch};
 
-struct Shout;
+pub struct Shout;
 
 impl Transform for Shout {
     type Config = NoConfig;

@@ -1,6 +1,6 @@
 //! Decides what runs: takes in what the folder holds, keeps the connectors it asks for running, and says what happened.
 //!
-//! Everything goes through one event loop, the [`supervisor`]. A change of configuration, a new plugin version and a restart
+//! Everything goes through one event loop, the [`Supervisor`]. A change of configuration, a new plugin version and a restart
 //! are the same thing here: drain, close, open at the committed offsets.
 
 mod connector;

@@ -150,7 +150,7 @@ async fn apply_stage(
     let mut hold = None;
     let budget = context.plan.errors.retry_timeout;
     // Ranges of the batch still to be passed, the next one last.
-    let mut work = Vec::from([0..batch.len()]);
+    let mut work: Vec<_> = std::iter::once(0..batch.len()).collect();
     while let Some(range) = work.pop() {
         let whole = range == (0..batch.len());
         let part = if whole { batch.clone() } else { batch.subset(range.clone())? };

@@ -21,6 +21,7 @@ fn spec(input: Option<Input>) -> SessionSpec {
         topic_settings: TopicSettings::default(),
         consumer_overrides: BTreeMap::new(),
         producer_overrides: BTreeMap::new(),
+        transaction_timeout: Duration::from_secs(10),
     }
 }
 

@@ -74,14 +74,15 @@ impl<N: Send + Sync> ClientContext for Context<N> {
         }
     }
 
-    /// Most of these heal by themselves (a broker went away); what does not comes back from a call, too.
+    /// Most of these heal by themselves (a broker went away); what does not comes back from a call, too. librdkafka has
+    /// logged the cause already, and repeats this one many times a second.
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if code == Some(Code::PartitionEOF) {
             return;
         }
         let Owner { connector, task, client } = &self.owner;
-        tracing::warn!(target: "librdkafka", %connector, task, client, ?code, "{reason}");
+        tracing::debug!(target: "librdkafka", %connector, task, client, ?code, "{reason}");
         // That all brokers are down says less than the connection error before it.
         let mut last = lock(&self.last_error);
         if last.is_none() || code != Some(Code::AllBrokersDown) {
