@@ -21,7 +21,7 @@ use crate::logs;
 
 /// How often the folder is looked through. Events may come late on a busy machine; tests do not wait for them.
 const SCAN: Duration = Duration::from_millis(20);
-/// How long a single read waits before it looks again.
+/// How long a single read, or a wait for a change, lasts before the world is looked at again.
 const WAIT: Duration = Duration::from_millis(50);
 /// What a single read returns at most.
 const LIMITS: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
@@ -100,7 +100,10 @@ impl Worker {
                     Some(connector) if wanted(&connector) => return Ok(connector),
                     other => last = other,
                 }
-                self.status.changed().await.context("the worker has ended")?;
+                // Counters move without a change of the status being told.
+                if let Ok(changed) = tokio::time::timeout(WAIT, self.status.changed()).await {
+                    changed.context("the worker has ended")?;
+                }
             }
         });
         match seen.await {
