@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::batch::Batch;
-use sandbar::broker::{BatchLimits, Broker, Output, ReadFrom, ReadSpec, TopicSettings};
+use sandbar::broker::{BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, TopicSettings};
 use sandbar_abi::{FrameBuilder, Record};
 
 use crate::wait::{self, Seen};
@@ -106,12 +106,20 @@ pub async fn exists(broker: &dyn Broker, topic: &str) -> Result<bool> {
 /// Reads the topic until it holds so many records, and returns all of them. More than that is an error.
 pub async fn read_until(broker: &dyn Broker, topic: &str, count: usize) -> Result<Vec<Row>> {
     let rows = wait::until(&format!("{topic} holds {count} records"), wait::WITHIN, async || {
-        let rows = read(broker, topic).await?;
+        let rows = match read(broker, topic).await {
+            // A topic that has just been created may have no leader yet.
+            Err(error) if is_retriable(&error) => return Ok(Seen::NotYet(format!("{error:#}"))),
+            rows => rows?,
+        };
         Ok(if rows.len() < count { Seen::NotYet(format!("{} records", rows.len())) } else { Seen::Done(rows) })
     })
     .await?;
     ensure!(rows.len() == count, "{topic} holds {} records and not {count}", rows.len());
     Ok(rows)
+}
+
+fn is_retriable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<BrokerError>().is_some_and(|error| error.kind == BrokerErrorKind::Retriable)
 }
 
 /// The values of each partition, in order.

@@ -111,6 +111,12 @@ impl TaskMachine {
         !matches!(self.state, TaskState::Running | TaskState::Draining)
     }
 
+    /// Whether it shall run.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// When it wants a tick.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {

@@ -202,6 +202,9 @@ impl Supervisor {
             Ending::Fenced(why) => {
                 error!(connector = %name, task = number, "stopped: another worker runs this task: {why}");
             }
+            Ending::Failed(error) if connector.tasks.get(index).is_some_and(|t| !t.machine.is_wanted()) => {
+                warn!(connector = %name, task = number, "failed as it ended, what it had not committed is undone: {error}");
+            }
             Ending::Failed(_) => {}
         }
         self.act(name, index, TaskEvent::Ended(ending));

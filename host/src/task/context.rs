@@ -33,6 +33,8 @@ pub(super) struct Context {
     pub(super) progress: Arc<Progress>,
     /// Whether to commit after every batch, because the task failed on one before.
     pub(super) careful: bool,
+    /// Records committed carefully.
+    passed: usize,
     stop: watch::Receiver<Option<CloseReason>>,
     /// What the next commit makes durable.
     pending: Pending,
@@ -75,7 +77,16 @@ impl Context {
             transaction_timeout: plan.transaction_timeout(),
         };
         let session = broker.session(spec).await?;
-        Ok(Self { plan, session, progress, careful, stop, pending: Pending::default(), parked: Pending::default() })
+        Ok(Self {
+            plan,
+            session,
+            progress,
+            careful,
+            passed: 0,
+            stop,
+            pending: Pending::default(),
+            parked: Pending::default(),
+        })
     }
 
     /// Whether the task was told to end, and why.
@@ -285,6 +296,11 @@ impl Context {
             self.progress.set_waiting(None);
         }
         self.progress.add_commit();
+        self.passed += pending.records;
+        // The transaction that failed held no more than this: what broke it has passed, or was not a record.
+        if self.careful && self.passed >= self.plan.pace.commit_records {
+            self.careful = false;
+        }
         debug!(connector = %self.plan.connector, task = self.plan.task, records = pending.records, took = ?started.elapsed(), "committed");
         Ok(())
     }

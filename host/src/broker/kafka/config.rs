@@ -81,6 +81,8 @@ const PRODUCER_FIXED: Table = &[
     // A transaction's commit answers for its records; only failures are worth a report each.
     ("delivery.report.only.error", "true"),
 ];
+/// The end of a partition shows in a fetch that comes back empty, and every load of state or offsets waits for that once.
+const READER_FETCH_WAIT_MS: &str = "20";
 /// The property that bounds a transaction. A killed task's transaction blocks readers for this long, unless its successor
 /// comes earlier.
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
@@ -156,6 +158,7 @@ impl Properties {
     pub fn reader(options: &KafkaOptions) -> Self {
         let mut properties = Self::layered(CONSUMER_DEFAULTS, options, &BTreeMap::new(), CONSUMER_FIXED);
         properties.set("group.id", "sandbar-reader");
+        properties.set("fetch.wait.max.ms", READER_FETCH_WAIT_MS);
         properties.set("enable.partition.eof", "true");
         properties
     }

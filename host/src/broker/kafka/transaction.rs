@@ -106,15 +106,16 @@ impl Transactions {
         }
         self.begin()?;
         let deadline = Instant::now() + self.within;
-        for OwnRecord { topic, partition, key, value } in own {
-            send_own(&self.producer, topic, *partition, key, value.as_deref(), deadline)
-                .map_err(|not| self.not_queued(not))?;
-        }
-        // The offsets are on their way while the records are.
+        // First of all, while what the group said of itself is fresh: a rebalance in between costs the transaction. The
+        // offsets are on their way while the records are.
         if let Some((offsets, group)) = consumed {
             let operation = format!("commit consumed offsets in transaction {}", self.id);
             retry(deadline, |left| self.producer.send_offsets_to_transaction(offsets, group, left))
                 .map_err(|error| self.failed(&operation, &error))?;
+        }
+        for OwnRecord { topic, partition, key, value } in own {
+            send_own(&self.producer, topic, *partition, key, value.as_deref(), deadline)
+                .map_err(|not| self.not_queued(not))?;
         }
         let operation = format!("commit transaction {}", self.id);
         let delivered = settle(&self.producer, deadline);
