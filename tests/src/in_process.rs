@@ -15,12 +15,13 @@ use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::built;
 use crate::contract::{Row, WITHIN, output, rows, within};
 use crate::logs;
 
 /// How often the folder is looked through. Events may come late on a busy machine; tests do not wait for them.
 const SCAN: Duration = Duration::from_millis(20);
-/// How long a single read waits before it looks again.
+/// How long a single read, or a wait for a change, lasts before the world is looked at again.
 const WAIT: Duration = Duration::from_millis(50);
 /// What a single read returns at most.
 const LIMITS: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
@@ -99,7 +100,10 @@ impl Worker {
                     Some(connector) if wanted(&connector) => return Ok(connector),
                     other => last = other,
                 }
-                self.status.changed().await.context("the worker has ended")?;
+                // Counters move without a change of the status being told.
+                if let Ok(changed) = tokio::time::timeout(WAIT, self.status.changed()).await {
+                    changed.context("the worker has ended")?;
+                }
             }
         });
         match seen.await {
@@ -207,10 +211,8 @@ pub fn definition(name: &str, config: &[(&str, &str)]) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec_pretty(&serde_json::json!({ "name": name, "config": config }))?)
 }
 
-/// A plugin of `examples-plugins/`, as `make` builds it.
+/// A plugin of `examples-plugins/`.
 pub fn example(name: &str) -> Result<Vec<u8>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    let path = target.join("wasm32-wasip1/release").join(format!("{name}.wasm"));
-    std::fs::read(&path).with_context(|| format!("{}: `make build` builds it", path.display()))
+    let path = built::plugins()?.join(format!("{name}.wasm"));
+    std::fs::read(&path).with_context(|| path.display().to_string())
 }

@@ -126,7 +126,10 @@ async fn a_full_disk_is_waited_for() -> Result<()> {
     worker.put("faulty.wasm", &example("faulty")?)?;
     worker.start_neighbour("faulty").await?;
 
-    worker.define("filling", &[("connector.class", "faulty"), ("connector.type", "source"), ("topic", "numbers")])?;
+    // A source that would take hours to fill the disk by itself.
+    let slow = [("mode", "sleep"), ("millis", "20"), ("topic", "numbers")];
+    let source = [("connector.class", "faulty"), ("connector.type", "source")];
+    worker.define("filling", &source.into_iter().chain(slow).collect::<Vec<_>>())?;
     worker.wait("filling", |c| c.totals().commits > 0).await?;
     fill(&data.join("filler"))?;
     let waiting = |c: &ConnectorStatus| c.totals().waiting.is_some_and(|why| why.contains("disk full"));
