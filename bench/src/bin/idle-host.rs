@@ -1,4 +1,5 @@
-//! A host in a process of its own, for `lifecycle` to look at: says a line once it has been ready for five seconds.
+//! A host in a process of its own, for `lifecycle` to look at: says `ready` when it is, and `idle` once it has been so for
+//! five seconds.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,9 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let (plugins, data) = (args.next().context("plugins")?, args.next().context("data")?);
     let mut host = Host::start_in(Path::new(&plugins), Path::new(&data)).await?;
-    host.wait("ready", |s| s.ready).await?;
+    let connectors = args.next().context("connectors")?.parse::<usize>()?;
+    host.wait("ready", |s| s.ready && s.connectors.len() == connectors).await?;
+    println!("ready");
     tokio::time::sleep(Duration::from_secs(5)).await;
     println!("idle");
     std::future::pending().await

@@ -2,10 +2,13 @@
 //! committed, a host with cached plugins until it is ready, memory of an idle host with ten connectors.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use sandbar_bench::{Host, commits, plugin, resident, row, table};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 const DROPS: usize = 20;
 const STARTS: usize = 10;
@@ -25,19 +28,22 @@ async fn main() -> anyhow::Result<()> {
     let mut starts = Vec::new();
     for _ in 0..=STARTS {
         let started = Instant::now();
-        let mut host = Host::start(folder.path()).await?;
-        host.wait("ready", |s| s.ready && s.connectors.len() == CONNECTORS).await?;
+        let mut host = IdleHost::start(folder.path(), CONNECTORS)?;
+        host.says("ready").await?;
         starts.push(started.elapsed().as_secs_f64() * 1e3);
-        host.stop().await?;
+        host.end().await?;
     }
     table("Start of a host with ten connectors until it is ready");
     row("first start, compiling", "ms", &starts[..1]);
     row("plugins cached", "ms", &starts[1..]);
 
-    // In a process of its own: this one has compiled, and holds what the allocator keeps.
     let mut memory = Vec::new();
     for connectors in [0, CONNECTORS] {
-        memory.push(idle_memory(folder.path(), connectors).await?);
+        let mut host = IdleHost::start(folder.path(), connectors)?;
+        host.says("idle").await?;
+        #[allow(clippy::cast_precision_loss)] // some megabytes
+        memory.push(resident(host.pid()?)? as f64 / f64::from(1 << 20));
+        host.end().await?;
     }
     table("Resident memory of an idle host, embedded broker");
     row("no connector", "MiB", &memory[..1]);
@@ -103,24 +109,44 @@ fn idle_folder(folder: &Path, datagen: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn idle_memory(folder: &Path, connectors: usize) -> anyhow::Result<f64> {
-    let empty = folder.join("empty");
-    std::fs::create_dir_all(&empty)?;
-    let plugins = if connectors == 0 { empty } else { folder.join("plugins") };
-    let host = std::env::current_exe()?.with_file_name("idle-host");
-    let mut child = tokio::process::Command::new(host)
-        .arg(plugins)
-        .arg(folder.join("data"))
-        .stdout(std::process::Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("idle-host is built with this benchmark")?;
-    let pid = child.id().context("the host ended at once")?;
-    let mut out = tokio::io::BufReader::new(child.stdout.take().context("no output")?);
-    let mut line = String::new();
-    tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await?;
-    let bytes = resident(pid)?;
-    child.kill().await?;
-    #[allow(clippy::cast_precision_loss)] // some megabytes
-    Ok(bytes as f64 / f64::from(1 << 20))
+/// A host in a process of its own, killed when it is dropped: this one has compiled, and holds what its allocator keeps.
+struct IdleHost {
+    child: Child,
+    out: Lines<BufReader<ChildStdout>>,
+}
+
+impl IdleHost {
+    fn start(folder: &Path, connectors: usize) -> anyhow::Result<Self> {
+        let empty = folder.join("empty");
+        std::fs::create_dir_all(&empty)?;
+        let plugins = if connectors == 0 { empty } else { folder.join("plugins") };
+        let mut child = Command::new(std::env::current_exe()?.with_file_name("idle-host"))
+            .arg(plugins)
+            .arg(folder.join("data"))
+            .arg(connectors.to_string())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("idle-host is built with this benchmark")?;
+        let out = BufReader::new(child.stdout.take().context("no output")?).lines();
+        Ok(Self { child, out })
+    }
+
+    async fn says(&mut self, line: &str) -> anyhow::Result<()> {
+        while let Some(said) = self.out.next_line().await? {
+            if said == line {
+                return Ok(());
+            }
+        }
+        bail!("the host ended before it said {line}")
+    }
+
+    /// Kills it, and waits until it has let go of its folder.
+    async fn end(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the host ended")
+    }
 }
