@@ -150,7 +150,8 @@ impl Quota {
     fn take(&mut self, now: Instant) -> Taken {
         let passed = now.saturating_duration_since(self.refilled);
         let fresh = u32::try_from(passed.as_millis() * u128::from(LOG_PER_SECOND) / 1000).unwrap_or(LOG_BURST);
-        if fresh > 0 {
+        // By the second, or else each line let through would bring two about lines that were not.
+        if fresh >= LOG_PER_SECOND {
             self.tokens = (self.tokens.saturating_add(fresh)).min(LOG_BURST);
             self.refilled += Duration::from_millis(u64::from(fresh) * 1000 / u64::from(LOG_PER_SECOND));
         }
@@ -179,8 +180,8 @@ mod tests {
             assert_eq!(quota.take(start), Taken::Yes { dropped: 0 });
         }
         assert_eq!(quota.take(start), Taken::FirstNo);
-        for _ in 0..9 {
-            assert_eq!(quota.take(start), Taken::No);
+        for n in 0..9 {
+            assert_eq!(quota.take(start + Duration::from_millis(n * 100)), Taken::No);
         }
         let later = start + Duration::from_secs(1);
         assert_eq!(quota.take(later), Taken::Yes { dropped: 10 });
