@@ -85,7 +85,7 @@ impl Actor {
     fn open(setup: Setup) -> Result<Self, BrokerError> {
         let Setup { connector, task, transactional_id, producer, consumer, admin } = setup;
         let owner = |client| Owner { connector: Arc::clone(&connector), task, client };
-        let transactions = Transactions::open(&producer, owner("producer"), transactional_id)?;
+        let transactions = Transactions::open(producer, owner("producer"), transactional_id)?;
         let consumer = match consumer {
             None => None,
             Some((properties, group, topics)) => {

@@ -20,7 +20,7 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
 use super::config::{KafkaOptions, Properties};
 use super::context::{Context, Owner, lock};
-use super::errors::broker_error;
+use super::errors::{broker_error, is_retriable};
 use super::subscribe::PATTERN_REFRESH;
 use crate::broker::{BrokerError, BrokerErrorKind, CleanupPolicy, Created, TopicInfo, TopicSettings};
 
@@ -28,7 +28,7 @@ use crate::broker::{BrokerError, BrokerErrorKind, CleanupPolicy, Created, TopicI
 const ASK_WITHIN: Duration = Duration::from_secs(6);
 /// How long a new topic may take to have leaders everywhere.
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
-/// The pause between two looks at a new topic.
+/// The pause between two looks at partitions without a leader.
 const LEADER_PAUSE: Duration = Duration::from_millis(20);
 /// librdkafka's events (log lines, errors) that are served before a question; they only wait for the next one.
 const EVENTS_SERVED: usize = 256;
@@ -300,26 +300,34 @@ pub(super) fn ends(client: &Probe, places: &[(&str, i32)], at: Offset) -> Result
 }
 
 /// Offsets at one end of partitions, or of a time in milliseconds, asked of each leader once; `None`: nothing is there.
+/// Leaders that are new or moving are waited for.
 pub(super) fn offsets(client: &Probe, places: &[(&str, i32)], at: Offset) -> Result<Vec<Option<i64>>, BrokerError> {
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let failed = |error| broker_error("look up offsets", &error);
+    let failed = |error: KafkaError| broker_error("look up offsets", &error);
     let mut list = TopicPartitionList::with_capacity(places.len());
     for (topic, partition) in places {
         // A look-up by time takes the two ends for times, too.
         list.add_partition_offset(topic, *partition, at).map_err(failed)?;
     }
-    let found = client.offsets_for_times(list, ASK_WITHIN).map_err(failed)?;
-    let offset = |(topic, partition): &(&str, i32)| {
-        let Some(element) = found.find_partition(topic, *partition) else { return Ok(None) };
-        element.error().map_err(failed)?;
-        Ok(match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        })
-    };
-    places.iter().map(offset).collect()
+    let deadline = Instant::now() + ASK_WITHIN;
+    loop {
+        let found = client.offsets_for_times(list.clone(), ASK_WITHIN).map_err(failed)?;
+        let offset = |(topic, partition): &(&str, i32)| {
+            let Some(element) = found.find_partition(topic, *partition) else { return Ok(None) };
+            element.error()?;
+            Ok(match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            })
+        };
+        match places.iter().map(offset).collect() {
+            Ok(offsets) => return Ok(offsets),
+            Err(error) if is_retriable(&error) && Instant::now() < deadline => thread::sleep(LEADER_PAUSE),
+            Err(error) => return Err(failed(error)),
+        }
+    }
 }
 
 /// Whether Kafka takes a name for a topic.

@@ -48,37 +48,23 @@ pub(super) struct OwnRecord {
 /// A transactional producer, and whether a transaction is open.
 pub(super) struct Transactions {
     producer: KafkaProducer,
+    properties: Properties,
+    owner: Owner,
     id: String,
     within: Duration,
     open: bool,
+    /// Whether a record was lost on the way: the broker then waits for its sequence number.
+    gap: bool,
     /// Topics that records of the last failure were for: they may be gone.
     suspects: Vec<String>,
 }
 
 impl Transactions {
     /// Takes the transactional id over: aborts what a predecessor left open, and fences one that still lives.
-    pub fn open(properties: &Properties, owner: Owner, id: String) -> Result<Self, BrokerError> {
-        let operation = format!("take over transactional id {id}");
-        let producer: KafkaProducer = properties
-            .build()
-            .create_with_context(Context::new(owner, Deliveries::default()))
-            .map_err(|error| broker_error(operation.as_str(), &error))?;
+    pub fn open(properties: Properties, owner: Owner, id: String) -> Result<Self, BrokerError> {
         let within = Duration::from_millis(properties.number("transaction.timeout.ms", 60_000)) + GRACE;
-        let transactions = Self { producer, id, within, open: false, suspects: Vec::new() };
-        let deadline = Instant::now() + OPEN_WITHIN;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Err(error) = transactions.producer.init_transactions(left) else { return Ok(transactions) };
-            serve(&transactions.producer);
-            if !is_retriable(&error) || Instant::now() + RETRY_PAUSE >= deadline {
-                let mut error = broker_error(operation, &error);
-                if let Some(reason) = transactions.producer.context().last_error() {
-                    error.message = format!("{}: {reason}", error.message);
-                }
-                return Err(error);
-            }
-            thread::sleep(RETRY_PAUSE);
-        }
+        let producer = take_over(&properties, &owner, &id)?;
+        Ok(Self { producer, properties, owner, id, within, open: false, gap: false, suspects: Vec::new() })
     }
 
     /// Topics that the last failure was about, to be looked at anew.
@@ -140,8 +126,21 @@ impl Transactions {
     }
 
     /// Throws away what was staged.
+    ///
+    /// Where the broker had refused a record, librdkafka would begin the next transaction with a gap in its sequence
+    /// numbers and lose that one, too: good records would be blamed. A new producer begins without.
     pub fn abort(&mut self) -> Result<(), BrokerError> {
-        self.abort_within(self.within)
+        self.abort_within(self.within)?;
+        if self.gap {
+            self.producer = take_over(&self.properties, &self.owner, &self.id).map_err(|mut error| {
+                if error.kind == BrokerErrorKind::Retriable {
+                    error.kind = BrokerErrorKind::Fatal;
+                }
+                error
+            })?;
+            self.gap = false;
+        }
+        Ok(())
     }
 
     /// Aborts what is open and lets the transactional id go.
@@ -184,7 +183,7 @@ impl Transactions {
             wait = (wait * 4).min(ABORT_WAIT);
         }
         // What did not arrive was part of what is thrown away.
-        self.producer.context().notes.take();
+        self.failures();
         self.open = false;
         Ok(())
     }
@@ -222,9 +221,28 @@ impl Transactions {
 
     fn failures(&mut self) -> Option<Failures> {
         let failures = self.producer.context().notes.take()?;
+        self.gap = true;
         self.suspects.extend(failures.first.iter().map(|(place, _)| place.topic.to_string()));
         Some(failures)
     }
+}
+
+/// Makes a producer and waits until the coordinator has given it the transactional id.
+fn take_over(properties: &Properties, owner: &Owner, id: &str) -> Result<KafkaProducer, BrokerError> {
+    let operation = format!("take over transactional id {id}");
+    let producer: KafkaProducer = properties
+        .build()
+        .create_with_context(Context::new(owner.clone(), Deliveries::default()))
+        .map_err(|error| broker_error(operation.as_str(), &error))?;
+    retry(Instant::now() + OPEN_WITHIN, |left| producer.init_transactions(left)).map_err(|error| {
+        serve(&producer);
+        let mut failed = broker_error(operation, &error);
+        if let Some(reason) = producer.context().last_error() {
+            failed.message = format!("{}: {reason}", failed.message);
+        }
+        failed
+    })?;
+    Ok(producer)
 }
 
 /// Makes a call again while that may help and there is time.
