@@ -21,6 +21,9 @@ pub enum BrokerErrorKind {
     Retriable,
     /// The open transaction is lost: abort, drop the guest, begin again at the last commit.
     Abortable,
+    /// The consumer group has given its partitions out anew in the middle of the transaction, which is lost: abort, begin
+    /// again at the last commit. Nothing is wrong.
+    Rebalanced,
     /// Another holder of the same transactional id or group membership took over: the task ends and does not retry.
     Fenced,
     /// The broker will never take this record of the batch just staged; nothing of the batch was staged.
@@ -46,6 +49,11 @@ impl BrokerError {
     /// An error that costs the open transaction.
     pub fn abortable(operation: impl Into<String>, message: impl ToString) -> Self {
         Self::new(BrokerErrorKind::Abortable, operation, message)
+    }
+
+    /// An error that says that the group has moved on.
+    pub fn rebalanced(operation: impl Into<String>, message: impl ToString) -> Self {
+        Self::new(BrokerErrorKind::Rebalanced, operation, message)
     }
 
     /// An error that costs the session.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::broker::{Broker, BrokerError, BrokerErrorKind};
 use crate::sandbox::CallError;
@@ -98,6 +98,10 @@ pub async fn run(
 fn end_of(error: TaskError) -> TaskEnd {
     match error {
         TaskError::Broker(error) if error.kind == BrokerErrorKind::Fenced => TaskEnd::Fenced(error.to_string()),
+        TaskError::Broker(error) if error.kind == BrokerErrorKind::Rebalanced => {
+            info!(%error, "the group gave the partitions out anew in the middle of a transaction, beginning again at the last commit");
+            TaskEnd::Reopen
+        }
         TaskError::Interrupted => TaskEnd::Interrupted,
         error => TaskEnd::Failed(error),
     }

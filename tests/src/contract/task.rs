@@ -110,7 +110,9 @@ impl Task {
                 self.positions.clear();
                 Ok(())
             }
-            Err(error) if error.kind == BrokerErrorKind::Abortable => self.abort().await,
+            Err(error) if matches!(error.kind, BrokerErrorKind::Abortable | BrokerErrorKind::Rebalanced) => {
+                self.abort().await
+            }
             Err(error) => bail!(error),
         }
     }

@@ -27,7 +27,7 @@ async fn only_the_owner_of_a_partition_commits_its_offsets_and_state() -> Result
     let state = vec![StateChange { scope, key: "k".into(), value: None }];
     for commit in [Commit { consumed, ..Commit::default() }, Commit { state, ..Commit::default() }] {
         let error = task.session.commit(commit).await.err().context("the commit was taken")?;
-        assert_eq!(error.kind, BrokerErrorKind::Abortable, "{error}");
+        assert_eq!(error.kind, BrokerErrorKind::Rebalanced, "{error}");
     }
     Ok(())
 }

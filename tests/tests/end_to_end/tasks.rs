@@ -26,14 +26,14 @@ async fn tasks_share_partitions(home: &Home) -> Result<()> {
     };
     home.define("mark", &tasks(3))?;
     let mut worker = home.start_inside()?;
-    // Three tasks for four partitions, one task for all of them, and six, of which two have nothing to do.
+    // Three tasks for four partitions, one task for all of them, and six: four at a time have something to do.
     for (count, busy) in [(3, 3), (1, 1), (6, 4)] {
         home.define("mark", &tasks(count))?;
         worker
             .until_connector(&name, &format!("shares its work among {busy} of {count} tasks"), |mark| {
                 let with_work = mark.tasks.iter().filter(|task| task.progress.snapshot().records_in >= ENOUGH);
                 let running = mark.tasks.iter().all(|task| task.state == ConnectorState::Running);
-                mark.tasks.len() == count && running && with_work.count() == busy
+                mark.tasks.len() == count && running && with_work.count() >= busy
             })
             .await?;
     }

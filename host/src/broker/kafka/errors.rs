@@ -32,6 +32,11 @@ pub(super) fn is_fencing(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId)
 }
 
+/// Whether a code says that the group has moved on without this member, or is about to.
+fn is_rebalance(code: Code) -> bool {
+    matches!(code, Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress)
+}
+
 /// Whether a code says that the cluster's rules, not its health, stand in the way.
 pub(super) fn is_refusal(code: Code) -> bool {
     matches!(
@@ -48,6 +53,8 @@ pub(super) fn is_refusal(code: Code) -> bool {
 fn transaction_kind(error: &RDKafkaError) -> BrokerErrorKind {
     if error.is_fatal() {
         if is_fencing(error.code()) { BrokerErrorKind::Fenced } else { BrokerErrorKind::Fatal }
+    } else if error.txn_requires_abort() && is_rebalance(error.code()) {
+        BrokerErrorKind::Rebalanced
     } else if error.txn_requires_abort() {
         BrokerErrorKind::Abortable
     } else if error.is_retriable() {

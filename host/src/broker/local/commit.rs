@@ -86,7 +86,7 @@ impl Committer {
         for partition in touched {
             if !work.shared.coordinator.holds(member, partition) {
                 let message = format!("{partition} is not this session's");
-                return Err(BrokerError::abortable(self.operation(), message).into());
+                return Err(BrokerError::rebalanced(self.operation(), message).into());
             }
         }
         Ok(())
