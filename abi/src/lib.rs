@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod frame;
+pub mod http;
 pub mod manifest;
 pub mod message;
 pub mod names;

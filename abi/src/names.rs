@@ -3,7 +3,7 @@
 /// The major version of the ABI; a plugin shows it by exporting [`ABI_MARKER`].
 pub const ABI_MAJOR: u16 = 1;
 /// The newest minor version this crate describes. A minor only ever appends.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 
 /// The module name of all host functions.
 pub const IMPORT_MODULE: &str = "sandbar_v1";
@@ -30,6 +30,9 @@ pub const STATE_GET: &str = "state_get";
 pub const STATE_PUT: &str = "state_put";
 /// `(key ptr i32, key len i32) -> i32`
 pub const STATE_DELETE: &str = "state_delete";
+/// `(request ptr i32, request len i32, out ptr i32, out cap i32) -> i64`: the answer's length, -1 if there is none.
+/// Since minor 1, for plugins whose manifest asks for HTTP hosts.
+pub const HTTP_SEND: &str = "http_send";
 
 /// The export of the linear memory.
 pub const MEMORY: &str = "memory";
@@ -78,5 +81,9 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 pub const MAX_TEXT_BYTES: usize = 8 << 10;
 /// The longest metric name, in bytes.
 pub const MAX_METRIC_NAME_BYTES: usize = 128;
+/// The longest request of `http_send`, head and body, in bytes.
+pub const MAX_HTTP_REQUEST_BYTES: usize = 16 << 20;
+/// The most headers of a request of `http_send`.
+pub const MAX_HTTP_HEADERS: usize = 100;
 /// The alignment of input buffers and of every section of a frame, in bytes.
 pub const ALIGN: usize = 8;

@@ -70,6 +70,7 @@ pub const IMPORTS: &[Signature] = &[
     Signature::new(names::STATE_GET, &[I32, I32, I32, I32], &[I64]),
     Signature::new(names::STATE_PUT, &[I32, I32, I32, I32], &[I32]),
     Signature::new(names::STATE_DELETE, &[I32, I32], &[I32]),
+    Signature::new(names::HTTP_SEND, &[I32, I32, I32, I32], &[I64]),
 ];
 
 /// When a plugin has to export a function.

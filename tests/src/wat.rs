@@ -148,7 +148,8 @@ impl Guest {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = "(module\n".to_owned();
-        for import in IMPORTS {
+        let asks_http = self.manifest["capabilities"]["http"].as_array().is_some_and(|hosts| !hosts.is_empty());
+        for import in IMPORTS.iter().filter(|import| import.name != names::HTTP_SEND || asks_http) {
             let (module, name, ty) = (names::IMPORT_MODULE, import.name, types(import));
             let _ = writeln!(text, "(import \"{module}\" \"{name}\" (func ${name} {ty}))");
         }

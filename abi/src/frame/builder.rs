@@ -159,7 +159,7 @@ impl FrameBuilder {
         let mut head = [0_u8; layout::HEADER_LEN];
         set(&mut head, header::MAGIC, &layout::MAGIC.to_le_bytes());
         set(&mut head, header::MAJOR, &names::ABI_MAJOR.to_le_bytes());
-        set(&mut head, header::MINOR, &names::ABI_MINOR.to_le_bytes());
+        set(&mut head, header::MINOR, &layout::MINOR.to_le_bytes());
         set(&mut head, header::HEADER_LEN, &number(layout::HEADER_LEN).to_le_bytes());
         set(&mut head, header::TOTAL_LEN, &number(total).to_le_bytes());
         set(&mut head, header::FLAGS, &self.flags.to_le_bytes());

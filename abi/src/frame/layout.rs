@@ -3,6 +3,9 @@
 /// `SBF1`, read as a little-endian `u32`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SBF1");
 
+/// The minor version that gave the frame its layout. A newer minor that leaves frames alone leaves this alone.
+pub const MINOR: u16 = 0;
+
 /// Bytes of the v1.0 header: 24 fixed ones and five section descriptors of 16.
 pub const HEADER_LEN: usize = 24 + SECTIONS * SECTION_LEN;
 /// How many sections a frame has.
