@@ -421,6 +421,9 @@ fn validate_holds_plugins_to_what_is_trusted() {
     assert!(told.contains("plugins.signature.keys: ") && told.contains("release.pub cannot be read"), "{told}");
     signed(&folder, "plugins/upper.wasm");
     assert!(done(folder.path(), &["validate"]).ends_with("0 errors\n"));
+    // As a shell gives it: the signature is checked with the plugin, and is none by itself.
+    let told = done(folder.path(), &["validate", "plugins/upper.wasm", "plugins/upper.wasm.minisig"]);
+    assert!(told.starts_with("1 plugin, 0 definitions") && told.ends_with("0 errors\n"), "{told}");
 
     let signature = fs::read(folder.path().join("plugins/upper.wasm.minisig")).unwrap();
     fs::remove_file(folder.path().join("plugins/upper.wasm.minisig")).unwrap();
@@ -431,7 +434,8 @@ fn validate_holds_plugins_to_what_is_trusted() {
     );
 
     // A definition that is checked alone finds no plugin that the host would not load either.
-    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out"}}"#;
+    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out",
+        "sandbox.env": "UPPER_LOCALE"}}"#;
     put(&folder, "elsewhere/a.json", definition);
     assert!(fails(folder.path(), &["validate", "elsewhere/a.json"], 1).contains("connector.class: "));
     put(&folder, "plugins/upper.wasm.minisig", &signature);

@@ -123,8 +123,10 @@ impl Worker {
 
     /// Waits until the whole status is as wanted.
     pub async fn status(&mut self, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
-        match tokio::time::timeout(WITHIN, self.status.wait_for(wanted)).await {
-            Ok(status) => Ok(status.context("the worker has ended")?.clone()),
+        let seen = tokio::time::timeout(WITHIN, self.status.wait_for(wanted)).await;
+        let seen = seen.map(|status| status.map(|status| status.clone()));
+        match seen {
+            Ok(status) => status.context("the worker has ended"),
             Err(_) => bail!("the status is not as wanted within {WITHIN:?}, but {:#?}", self.status.borrow()),
         }
     }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::task::{Progress, Snapshot};
 
-/// All connectors, by name, and what keeps plugins from them.
+/// All connectors, by name, and the plugin files that none of them can use.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// Whether the folder has been seen whole, and everything in it that can start was started.

@@ -20,9 +20,9 @@ use report::Report;
 /// thing after the other. Nothing is run, and no broker is asked.
 ///
 /// Plugins (.wasm) are checked as the host checks them, with their signatures (.wasm.minisig) and what sandbar.toml says
-/// of those it trusts. Definitions (.json, .toml) are held against the manifests of
-/// the plugins among PATHS and of those in the plugins folder. Two definitions of one connector, and two files with the
-/// same version of one plugin, are faults too.
+/// of those it trusts. Definitions (.json, .toml) are held against the manifests of the plugins among PATHS and of those
+/// in the plugins folder. Two definitions of one connector, and two files with the same version of one plugin, are faults
+/// too.
 ///
 /// The last line sums up. The exit code is 1 where anything is wrong; warnings alone are fine.
 #[derive(Args)]
