@@ -14,4 +14,5 @@ pub mod plugins;
 pub mod sandbox;
 pub mod task;
 mod text;
+pub mod trust;
 pub mod wiring;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
-use tracing::info;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
 use crate::broker::Broker;
 use crate::broker::kafka::{KafkaBroker, KafkaOptions};
@@ -14,7 +15,8 @@ use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
 use crate::control::{Status, Supervisor};
 use crate::discovery::Discovery;
-use crate::sandbox::Engine;
+use crate::plugins::Loader;
+use crate::sandbox::{Cache, Engine};
 use crate::text::one_line;
 
 /// The file whose lock shows that a host runs on a data folder.
@@ -27,7 +29,7 @@ pub async fn broker(worker: &WorkerConfig) -> anyhow::Result<Arc<dyn Broker>> {
             std::fs::create_dir_all(&worker.data)
                 .with_context(|| format!("data folder {} cannot be created", worker.data.display()))?;
             let (data, options) = (worker.data.clone(), local_options(config));
-            let broker = tokio::task::spawn_blocking(move || LocalBroker::open_with(&data, options)).await??;
+            let broker = spawn_blocking(move || LocalBroker::open_with(&data, options)).await??;
             Ok(Arc::new(broker))
         }
         BrokerConfig::Kafka(properties) => {
@@ -69,13 +71,23 @@ pub async fn run(
         BrokerConfig::Kafka(_) => None,
     };
     let broker = broker(&worker).await?;
-    let engine = Engine::new()?;
     info!(broker = broker.describe(), plugins = %worker.plugins.display(), "sandbar {} starts", env!("CARGO_PKG_VERSION"));
     let discovery = Discovery::new(&worker.plugins, worker.scan_interval)
         .with_context(|| format!("plugin folder {} cannot be followed", worker.plugins.display()))?;
-    let supervisor = Supervisor::new(Arc::clone(&worker), engine, broker);
+    let loader = loader(&worker).await?;
+    let supervisor = Supervisor::new(Arc::clone(&worker), loader, broker);
     watch(supervisor.status());
     Ok(supervisor.run(discovery, stop).await)
+}
+
+/// What loads plugins. Without a cache that can be relied on it compiles each of them.
+async fn loader(worker: &Arc<WorkerConfig>) -> anyhow::Result<Loader> {
+    let (engine, trust) = (Engine::new()?, worker.trust.clone());
+    let (opener, worker) = (engine.clone(), Arc::clone(worker));
+    let opened =
+        spawn_blocking(move || Cache::open(&opener, &worker.cache, &worker.data, worker.cache_max_bytes)).await?;
+    let cache = opened.inspect_err(|error| warn!("the cache is not used, plugins are compiled at each start: {error}"));
+    Ok(Loader { engine, cache: cache.ok(), trust })
 }
 
 /// Makes sure that no other host runs on a data folder.

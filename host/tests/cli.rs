@@ -369,3 +369,86 @@ fn run_tells_what_is_wrong_with_its_configuration() {
     assert_eq!(told.matches("error: sandbar.toml:").count(), 2, "{told}");
     assert!(fails(folder.path(), &["run", "--config", "none.toml"], 1).contains("error: none.toml: "));
 }
+
+/// A key pair, its `.pub` file in the folder, and a signature by it beside a plugin.
+fn signed(folder: &TempDir, plugin: &str) -> minisign::KeyPair {
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    put(folder, "release.pub", pair.pk.to_box().unwrap().into_string());
+    let wasm = fs::read(folder.path().join(plugin)).unwrap();
+    let signature = minisign::sign(None, &pair.sk, &wasm[..], Some("build 7\x1b[2J"), None).unwrap();
+    put(folder, &format!("{plugin}.minisig"), signature.into_string());
+    pair
+}
+
+#[test]
+fn inspect_tells_who_signed_a_plugin() {
+    let folder = with_plugin();
+    let inspect = ["inspect", "plugins/upper.wasm"];
+    assert!(done(folder.path(), &inspect).contains("signature       none"));
+    assert!(
+        fails(folder.path(), &["inspect", "plugins/upper.wasm", "--key", "nowhere.pub"], 2).contains("nowhere.pub")
+    );
+    let pair = signed(&folder, "plugins/upper.wasm");
+    let line = pair.pk.to_base64();
+    let page = done(folder.path(), &inspect);
+    assert!(page.contains("signature       by key ") && page.contains("not verified: --key does"), "{page}");
+    for key in ["release.pub", &line] {
+        let page = done(folder.path(), &["inspect", "plugins/upper.wasm", "--key", key]);
+        assert!(page.contains(", verified") && page.contains("build 7\\u{1b}[2J"), "{page}");
+    }
+    let json: Value =
+        serde_json::from_str(&done(folder.path(), &["inspect", "plugins/upper.wasm", "--key", &line, "--json"]))
+            .unwrap();
+    assert_eq!((&json["signature"]["state"], &json["manifest"]["name"]), (&"verified".into(), &"upper".into()));
+
+    let other = minisign::KeyPair::generate_unencrypted_keypair().unwrap().pk.to_base64();
+    let told = fails(folder.path(), &["inspect", "plugins/upper.wasm", "--key", &other], 1);
+    assert!(told.contains("error: plugins/upper.wasm: it is signed by key "), "{told}");
+    assert!(
+        done(folder.path(), &["inspect", "plugins/upper.wasm", "--key", &other, "--key", &line]).contains("verified")
+    );
+    fs::remove_file(folder.path().join("plugins/upper.wasm.minisig")).unwrap();
+    assert!(
+        fails(folder.path(), &["inspect", "plugins/upper.wasm", "--key", &line], 1).contains("it has no signature")
+    );
+}
+
+#[test]
+fn validate_holds_plugins_to_what_is_trusted() {
+    let folder = with_plugin();
+    put(&folder, "sandbar.toml", "[plugins]\nrequire.signature = true\nsignature.keys = \"release.pub\"\n");
+    let told = fails(folder.path(), &["validate"], 1);
+    assert!(told.contains("plugins.signature.keys: ") && told.contains("release.pub cannot be read"), "{told}");
+    signed(&folder, "plugins/upper.wasm");
+    assert!(done(folder.path(), &["validate"]).ends_with("0 errors\n"));
+    // As a shell gives it: the signature is checked with the plugin, and is none by itself.
+    let told = done(folder.path(), &["validate", "plugins/upper.wasm", "plugins/upper.wasm.minisig"]);
+    assert!(told.starts_with("1 plugin, 0 definitions") && told.ends_with("0 errors\n"), "{told}");
+
+    let signature = fs::read(folder.path().join("plugins/upper.wasm.minisig")).unwrap();
+    fs::remove_file(folder.path().join("plugins/upper.wasm.minisig")).unwrap();
+    let told = fails(folder.path(), &["validate"], 1);
+    assert!(
+        told.contains("error: plugins/upper.wasm: it has no signature, and plugins.require.signature is true"),
+        "{told}"
+    );
+
+    // A definition that is checked alone finds no plugin that the host would not load either.
+    let definition = r#"{"name": "a", "config": {"connector.class": "upper", "topics": "in", "topic": "out",
+        "sandbox.env": "UPPER_LOCALE"}}"#;
+    put(&folder, "elsewhere/a.json", definition);
+    assert!(fails(folder.path(), &["validate", "elsewhere/a.json"], 1).contains("connector.class: "));
+    put(&folder, "plugins/upper.wasm.minisig", &signature);
+    assert!(done(folder.path(), &["validate", "elsewhere/a.json"]).ends_with("0 errors\n"));
+
+    let json: Value = serde_json::from_str(&done(folder.path(), &["inspect", "plugins/upper.wasm", "--json"])).unwrap();
+    let sha256 = json["sha256"].as_str().unwrap().to_owned();
+    put(&folder, "sandbar.toml", format!("[plugins]\nallow = [\"{sha256}\"]\n"));
+    assert!(done(folder.path(), &["validate"]).ends_with("0 errors\n"));
+    put(&folder, "sandbar.toml", format!("[plugins]\nallow = [\"{}\"]\n", sha256.replace(&sha256[..4], "0000")));
+    let told = fails(folder.path(), &["validate"], 1);
+    assert!(
+        told.contains(&format!("error: plugins/upper.wasm: its sha256 {sha256} is not in plugins.allow")),
+        "{told}"
+    );
+}

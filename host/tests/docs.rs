@@ -238,6 +238,8 @@ fn value(kind: Kind) -> String {
         Kind::Version => "version requirement".to_owned(),
         Kind::Names => "names".to_owned(),
         Kind::Directories => "absolute directories".to_owned(),
+        Kind::Digests => "sha256 sums".to_owned(),
+        Kind::PublicKeys => "public keys".to_owned(),
         Kind::Properties => "properties".to_owned(),
     }
 }

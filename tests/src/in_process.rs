@@ -2,6 +2,9 @@
 //! For tests that look at what the host does about bad plugins; what concerns the process has another harness.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +14,7 @@ use sandbar::broker::local::LocalBroker;
 use sandbar::broker::{BatchLimits, Broker as _, ReadFrom, ReadSpec, TopicSettings};
 use sandbar::config::WorkerConfig;
 use sandbar::control::{ConnectorState, ConnectorStatus, Status};
+use sandbar::sandbox::Cache;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -117,6 +121,16 @@ impl Worker {
         Ok(self.wait(name, |c| c.state == state && c.reason.is_some()).await?.reason.unwrap_or_default())
     }
 
+    /// Waits until the whole status is as wanted.
+    pub async fn status(&mut self, wanted: impl Fn(&Status) -> bool) -> Result<Status> {
+        let seen = tokio::time::timeout(WITHIN, self.status.wait_for(wanted)).await;
+        let seen = seen.map(|status| status.map(|status| status.clone()));
+        match seen {
+            Ok(status) => status.context("the worker has ended"),
+            Err(_) => bail!("the status is not as wanted within {WITHIN:?}, but {:#?}", self.status.borrow()),
+        }
+    }
+
     /// Waits until a connector is gone.
     pub async fn gone(&mut self, name: &str) -> Result<()> {
         let gone = self.status.wait_for(|status| status.connectors.iter().all(|c| c.name != name));
@@ -190,11 +204,20 @@ pub fn config(folder: &Path) -> WorkerConfig {
     let mut worker = WorkerConfig { scan_interval: SCAN, ..WorkerConfig::default() };
     worker.plugins = folder.join("plugins");
     worker.data = folder.join("data");
-    // Plugins are compiled once a program, not once a test.
+    // Plugins are compiled once a program, not once a test: all workers share a cache, and the key to it. A worker that
+    // could not be given the key makes one, and compiles for itself.
     static CACHE: OnceLock<Option<TempDir>> = OnceLock::new();
     let cache = CACHE.get_or_init(|| tempfile::tempdir().ok());
     worker.cache = cache.as_ref().map_or_else(|| folder.join("cache"), |cache| cache.path().to_owned());
+    let _ = give_key(&worker.data);
     worker
+}
+
+/// Puts the key that all workers of a program share into a data folder, unless there is one.
+fn give_key(data: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(data)?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(data.join(Cache::KEY_FILE))?;
+    file.write_all(&[7; Cache::KEY_BYTES])
 }
 
 /// Drops a file into a folder, whole at once, and returns its path.

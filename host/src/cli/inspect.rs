@@ -1,17 +1,19 @@
 //! `sandbar inspect`: what a plugin is and asks for, from its bytes alone.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sandbar_abi::manifest::{Access, Kind};
+use serde::Serialize;
 
 use super::failure::{Failure, Outcome};
+use super::files;
 use super::schema;
 use super::text::{self, Table};
-use crate::discovery::snapshot::MAX_PLUGIN_BYTES;
-use crate::plugins::{self, Inspection, OptionalExports};
+use crate::config::public_key;
+use crate::discovery::FileKind;
+use crate::plugins::{self, Admitted, Inspection, OptionalExports};
+use crate::trust::{Policy, PublicKey, Signer};
 
 /// One page of linear memory, in KiB.
 const PAGE_KIB: u64 = 64;
@@ -26,14 +28,21 @@ const DESCRIPTION: usize = 56;
 /// and what it imports. Nothing of the plugin is run.
 ///
 /// A file that the host would refuse is not described: the reasons are told instead, and the exit code is 1.
+///
+/// The sha256 is in the form that `plugins.allow` in sandbar.toml takes. If there is a signature (FILE.minisig) its key is
+/// shown; with --key it must be there and right, as `plugins.require.signature` would have it.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   sandbar inspect plugins/upper.wasm
+  sandbar inspect plugins/upper.wasm --key release.pub
   sandbar inspect plugins/upper.wasm --json | jq .manifest.config")]
 pub(super) struct InspectArgs {
     /// The plugin
     file: PathBuf,
+    /// A public key of minisign's, or a .pub file, that must have signed the plugin; with several, one of them
+    #[arg(long = "key", value_name = "KEY", value_parser = key)]
+    keys: Vec<PublicKey>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,27 +52,35 @@ pub(super) struct InspectArgs {
 pub(super) fn run(args: &InspectArgs) -> Outcome {
     let wasm = read_plugin(&args.file)?;
     let file = args.file.display();
-    let inspection = plugins::inspect(&wasm)
-        .map_err(|errors| Failure::of_all(errors.iter().map(|error| format!("{file}: {error}"))))?;
+    let signature = files::read_signature(&args.file, FileKind::Plugin)
+        .map_err(|error| Failure::new(format!("{file}: {error}")))?;
+    let trust = Policy { allow: None, require_signature: !args.keys.is_empty(), keys: args.keys.clone() };
+    let Admitted { trust, inspection } = plugins::admit(&wasm, signature.as_deref(), &trust)
+        .map_err(|refusal| Failure::of_all(refusal.reasons().iter().map(|reason| format!("{file}: {reason}"))))?;
     if args.json {
-        return super::print_json(&inspection);
+        return super::print_json(&Answer { inspection: &inspection, signature: &trust.signer });
     }
-    super::print(describe(&inspection))
+    super::print(describe(&inspection, &trust.signer))
+}
+
+/// What programs get.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    signature: &'a Signer,
 }
 
 /// Reads a file that may be a plugin.
 pub(super) fn read_plugin(path: &Path) -> Outcome<Vec<u8>> {
-    let fault = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| fault(&error))?;
-    file.take(MAX_PLUGIN_BYTES + 1).read_to_end(&mut bytes).map_err(|error| fault(&error))?;
-    if bytes.len() as u64 > MAX_PLUGIN_BYTES {
-        return Err(fault(&format!("a plugin has at most {MAX_PLUGIN_BYTES} bytes")));
-    }
-    Ok(bytes)
+    files::read(path, FileKind::Plugin).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
-fn describe(inspection: &Inspection) -> String {
+fn key(text: &str) -> Result<PublicKey, String> {
+    public_key(text, None)
+}
+
+fn describe(inspection: &Inspection, signer: &Signer) -> String {
     let manifest = &inspection.manifest;
     let kinds: Vec<_> = manifest.kinds.iter().copied().map(Kind::name).collect();
     let mut page = format!("{} {} ({})\n", manifest.name, manifest.version, kinds.join(", "));
@@ -71,7 +88,7 @@ fn describe(inspection: &Inspection) -> String {
         page.push_str(&format!("{}\n", text::shown(&manifest.description)));
     }
     page.push('\n');
-    page.push_str(&facts(inspection).text("  "));
+    page.push_str(&facts(inspection, signer).text("  "));
     page.push_str("\nAsks for (and gets only what the connector's definition grants):\n");
     page.push_str(&capabilities(inspection));
     page.push_str("\nConfiguration:\n");
@@ -85,7 +102,7 @@ fn describe(inspection: &Inspection) -> String {
     page
 }
 
-fn facts(inspection: &Inspection) -> Table {
+fn facts(inspection: &Inspection, signer: &Signer) -> Table {
     let (manifest, memory) = (&inspection.manifest, inspection.memory);
     let mut table = Table::plain();
     for (name, value) in [("author", &manifest.author), ("licence", &manifest.license)] {
@@ -97,6 +114,14 @@ fn facts(inspection: &Inspection) -> Table {
     let most = memory.max_pages.map_or_else(|| "the host's limit".to_owned(), kib);
     table.row(["size", &format!("{} bytes", text::grouped(inspection.size))]);
     table.row(["sha256", &inspection.sha256.to_string()]);
+    match signer {
+        Signer::Unsigned => table.row(["signature", "none"]),
+        Signer::Unverified { key } => table.row(["signature", &format!("by key {key}, not verified: --key does")]),
+        Signer::Verified { key, comment } => {
+            table.row(["signature", &format!("by key {key}, verified")]);
+            table.row(["signed with", comment]);
+        }
+    }
     table.row(["abi", &format!("v{}", inspection.abi_major)]);
     table.row(["memory", &format!("{}, up to {most}", kib(memory.min_pages))]);
     let limits = &manifest.limits;

@@ -4,6 +4,7 @@
 mod console;
 mod embed;
 mod failure;
+mod files;
 mod inspect;
 mod lines;
 mod logging;

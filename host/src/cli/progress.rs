@@ -82,7 +82,7 @@ mod tests {
             reason: None,
             tasks: Vec::new(),
         };
-        Status { ready: true, connectors: vec![connector] }
+        Status { ready: true, connectors: vec![connector], refused: Vec::new() }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trust;
 mod worker;
 
 pub use connector::{
@@ -29,4 +30,5 @@ pub use definition::{Definition, InitialState, MAX_DEFINITION_BYTES, MAX_DEFINIT
 pub use error::{ConfigError, ErrorKind, Place, Warning, missing_plugins};
 pub use plugin_config::PluginConfig;
 pub use secrets::{Properties, Secret, SecretSource, SystemSecrets};
+pub use trust::public_key;
 pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, Synchronous, WorkerConfig};

@@ -12,8 +12,9 @@ use super::keys::{self, WORKER_KEYS};
 use super::reader::{self, Reader};
 use super::secrets::{self, Properties};
 use super::tree::{self, Field};
-use super::{read_toml, suggest};
+use super::{read_toml, suggest, trust};
 use crate::broker::{CleanupPolicy, TopicSettings};
+use crate::trust::Policy;
 
 /// The largest `sandbar.toml`, in bytes.
 const MAX_WORKER_FILE_BYTES: usize = 1 << 20;
@@ -31,6 +32,10 @@ pub struct WorkerConfig {
     pub data: PathBuf,
     /// The folder of compiled plugins.
     pub cache: PathBuf,
+    /// How much that folder may hold, in bytes.
+    pub cache_max_bytes: u64,
+    /// Which plugins may be loaded.
+    pub trust: Policy,
     /// The worker group.
     pub group_id: String,
     /// Which broker.
@@ -124,7 +129,8 @@ impl WorkerConfig {
         Self::parse(path, &bytes)
     }
 
-    /// Reads the bytes of a file. Relative paths in it start at the file's folder.
+    /// Reads the bytes of a file, and the files of public keys that it names. Relative paths in it start at the file's
+    /// folder.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Warning>), Vec<ConfigError>> {
         let mut origin = Origin { file: path.to_owned(), ..Origin::default() };
         let text = tree::text(&origin, bytes, MAX_WORKER_FILE_BYTES).map_err(|error| vec![error])?;
@@ -166,6 +172,8 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
         plugins: path(reader, &keys::PLUGINS),
         cache: reader.path(&keys::CACHE).unwrap_or_else(|| data.join("cache")),
         data,
+        cache_max_bytes: reader.integer(&keys::PLUGINS_CACHE_MAX_BYTES),
+        trust: trust::policy(reader),
         group_id: reader.text(&keys::GROUP_ID).unwrap_or_default(),
         broker: broker(reader),
         offset_storage_topic: reader.text(&keys::OFFSET_STORAGE_TOPIC).unwrap_or_default(),

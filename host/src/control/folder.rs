@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sandbar_abi::status::CloseReason;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::connector::Connector;
 use super::supervisor::{Event, Supervisor};
 use crate::config::Definition;
-use crate::discovery::{Change, FileKind, FoundFile};
+use crate::discovery::{Change, FileKind, FoundFile, ReadError};
 use crate::plugins::{LoadError, Plugin};
 use crate::sandbox::Origin;
+use crate::trust::Signer;
 
 impl Supervisor {
     pub(super) fn changed(&mut self, changes: Vec<Change>) {
@@ -25,8 +26,11 @@ impl Supervisor {
                 },
                 Change::Removed { path, kind: FileKind::Plugin } => self.forget_plugin(&path),
                 Change::Removed { path, kind: FileKind::Definition } => self.undefine(&path),
-                Change::Problem { path, problem, .. } => {
+                Change::Problem { path, problem, kind } => {
                     warn!(file = %path.display(), "cannot be used: {problem}; what it held before stays in force");
+                    if kind == FileKind::Plugin {
+                        self.refused.insert(path, problem.to_string());
+                    }
                 }
                 Change::FolderLost(problem) => error!("{problem}; what runs keeps running"),
                 Change::FolderFound => info!("the plugin folder can be read again"),
@@ -40,10 +44,10 @@ impl Supervisor {
         let load = self.counter;
         self.loads.insert(file.path.clone(), load);
         self.loading += 1;
-        let (engine, cache, events) = (self.engine.clone(), self.worker.cache.clone(), self.events.clone());
+        let (loader, events) = (Arc::clone(&self.loader), self.events.clone());
         let started = Instant::now();
         tokio::task::spawn_blocking(move || {
-            let result = crate::plugins::load(&file, &engine, &cache).map(Box::new);
+            let result = loader.load(&file).map(Box::new);
             // The supervisor is gone only when the host stops.
             let _ = events.send(Event::Loaded { file: file.path, load, started, result });
         });
@@ -57,6 +61,11 @@ impl Supervisor {
         let shown = file.display();
         let plugin = match result {
             Ok(plugin) => Arc::new(*plugin),
+            Err(error) if error.is_outdated() => {
+                debug!(file = %shown, "plugin has changed while it was loaded, it is looked at again");
+                self.outdated.push(file.to_owned());
+                return;
+            }
             Err(error) => {
                 let kept = if self.registry.iter().any(|(held, _)| held == file) {
                     "; the version loaded before stays in use"
@@ -64,25 +73,36 @@ impl Supervisor {
                     ""
                 };
                 warn!(file = %shown, "plugin refused: {error}{kept}");
+                self.refused.insert(file.to_owned(), format!("{error}{kept}"));
                 self.registry.forget_refused(file);
                 return;
             }
         };
+        self.refused.remove(file);
         let manifest = plugin.manifest();
         let (name, version) = (manifest.name.clone(), manifest.version.to_string());
         let from_cache = plugin.compiled.origin == Origin::Cache;
+        let (signed_by, comment) = match &plugin.trust.signer {
+            Signer::Unsigned => (None, None),
+            Signer::Unverified { key } => (Some(format!("{key}, not verified")), None),
+            Signer::Verified { key, comment } => (Some(key.to_string()), Some(comment.clone())),
+        };
         match self.registry.insert(file, plugin) {
             Ok(old) => {
                 let replaces = old.map(|old| format!("{} {}", old.manifest().name, old.manifest().version));
-                info!(file = %shown, plugin = %name, %version, replaces, from_cache, took = ?started.elapsed(), "plugin loaded");
+                info!(file = %shown, plugin = %name, %version, replaces, signed_by, comment, from_cache, took = ?started.elapsed(), "plugin loaded");
             }
-            Err(duplicate) => warn!(file = %shown, "plugin refused: {duplicate}"),
+            Err(duplicate) => {
+                warn!(file = %shown, "plugin refused: {duplicate}");
+                self.refused.insert(file.to_owned(), duplicate.to_string());
+            }
         }
         self.admit_plugins();
     }
 
     pub(super) fn forget_plugin(&mut self, file: &Path) {
         self.loads.remove(file);
+        self.refused.remove(file);
         if let Some(plugin) = self.registry.remove(file) {
             let manifest = plugin.manifest();
             info!(file = %file.display(), plugin = %manifest.name, version = %manifest.version, "plugin file removed; connectors that run it keep running");
@@ -94,6 +114,10 @@ impl Supervisor {
         let path = &file.path;
         let parsed = match file.read() {
             Ok(bytes) => Definition::parse(path, &bytes),
+            Err(ReadError::Changed) => {
+                self.outdated.push(path.clone());
+                return;
+            }
             Err(problem) => {
                 warn!(file = %path.display(), "definition cannot be read: {problem}");
                 return;
@@ -162,6 +186,7 @@ impl Supervisor {
     /// Takes in plugins that were duplicates of what is gone by now.
     pub(super) fn admit_plugins(&mut self) {
         for (file, plugin) in self.registry.admit() {
+            self.refused.remove(&file);
             let (name, version) = (&plugin.manifest().name, &plugin.manifest().version);
             info!(file = %file.display(), plugin = %name, %version, "plugin loaded, it is no duplicate any more");
         }

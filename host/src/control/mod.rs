@@ -12,5 +12,5 @@ mod status;
 mod supervisor;
 
 pub use machine::{Action, Ending, TaskEvent, TaskMachine, TaskState};
-pub use status::{ConnectorState, ConnectorStatus, Status, TaskStatus};
+pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus};
 pub use supervisor::Supervisor;

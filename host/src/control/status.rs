@@ -9,13 +9,24 @@ use serde::{Serialize, Serializer};
 
 use crate::task::{Progress, Snapshot};
 
-/// All connectors, by name.
+/// All connectors, by name, and the plugin files that none of them can use.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// Whether the folder has been seen whole, and everything in it that can start was started.
     pub ready: bool,
     /// The connectors.
     pub connectors: Vec<ConnectorStatus>,
+    /// The plugin files that are not used.
+    pub refused: Vec<RefusedPlugin>,
+}
+
+/// A plugin file that is not used, or not as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedPlugin {
+    /// The file.
+    pub file: PathBuf,
+    /// Why, and what to do about it.
+    pub reason: String,
 }
 
 /// A connector.

@@ -11,12 +11,11 @@ use tracing::{error, info, warn};
 
 use super::connector::{Connector, Setup, Task};
 use super::machine::{Action, Ending, TaskEvent, TaskState};
-use super::status::Status;
+use super::status::{RefusedPlugin, Status};
 use crate::broker::Broker;
 use crate::config::{Definition, InitialState, WorkerConfig};
 use crate::discovery::Discovery;
-use crate::plugins::{LoadError, Plugin, Registry};
-use crate::sandbox::Engine;
+use crate::plugins::{LoadError, Loader, Plugin, Registry};
 use crate::task::{self, Plan, TaskEnd};
 
 /// Something that happened elsewhere.
@@ -32,7 +31,7 @@ pub(super) enum Event {
 /// See the module.
 pub struct Supervisor {
     pub(super) worker: Arc<WorkerConfig>,
-    pub(super) engine: Engine,
+    pub(super) loader: Arc<Loader>,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) registry: Registry,
     /// Definitions by file. The first file to name a connector defines it.
@@ -41,6 +40,10 @@ pub struct Supervisor {
     /// The newest load of each plugin file, so that an outdated one is dropped.
     pub(super) loads: BTreeMap<PathBuf, u64>,
     pub(super) loading: usize,
+    /// Plugin files that are not used, and why.
+    pub(super) refused: BTreeMap<PathBuf, String>,
+    /// Files that had changed when they were to be read: the folder has to tell them again.
+    pub(super) outdated: Vec<PathBuf>,
     pub(super) counter: u64,
     pub(super) scanned: bool,
     pub(super) started: Instant,
@@ -53,18 +56,20 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor that runs nothing yet.
     #[must_use]
-    pub fn new(worker: Arc<WorkerConfig>, engine: Engine, broker: Arc<dyn Broker>) -> Self {
+    pub fn new(worker: Arc<WorkerConfig>, loader: Loader, broker: Arc<dyn Broker>) -> Self {
         // Events come from a bounded number of tasks, plannings and loads, each of which sends one.
         let (events, inbox) = mpsc::unbounded_channel();
         Self {
             worker,
-            engine,
+            loader: Arc::new(loader),
             broker,
             registry: Registry::default(),
             definitions: BTreeMap::new(),
             connectors: BTreeMap::new(),
             loads: BTreeMap::new(),
             loading: 0,
+            refused: BTreeMap::new(),
+            outdated: Vec::new(),
             counter: 0,
             scanned: false,
             started: Instant::now(),
@@ -87,6 +92,9 @@ impl Supervisor {
         let mut give_up: Option<Instant> = None;
         loop {
             self.publish();
+            for file in self.outdated.drain(..) {
+                discovery.doubt(&file);
+            }
             if self.stopping && self.connectors.values().all(Connector::is_idle) {
                 return true;
             }
@@ -128,7 +136,9 @@ impl Supervisor {
             info!(plugins = self.registry.iter().count(), connectors = self.connectors.len(), took = ?self.started.elapsed(), "ready");
         }
         let connectors = self.connectors.values().map(|c| c.status(now)).collect();
-        self.status.send_replace(Status { ready: settled || was_ready, connectors });
+        let refused =
+            self.refused.iter().map(|(file, reason)| RefusedPlugin { file: file.clone(), reason: reason.clone() });
+        self.status.send_replace(Status { ready: settled || was_ready, connectors, refused: refused.collect() });
     }
 
     fn next_due(&self) -> Option<Instant> {

@@ -1,6 +1,7 @@
 //! Turns settled differences into the changes that others act on: the content has the last word, not the file's times.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::content::{self, ReadError};
@@ -14,7 +15,7 @@ use crate::digest::Digest;
 pub enum Change {
     /// There is a new file.
     Appeared(FoundFile),
-    /// A file that had appeared has other content, or had a problem and has none any more.
+    /// A file that had appeared has other content or another signature, or had a problem and has none any more.
     Modified(FoundFile),
     /// A file is gone, one with a problem included.
     Removed {
@@ -48,6 +49,7 @@ pub struct FoundFile {
     /// Its content.
     pub sha256: Digest,
     fingerprint: Fingerprint,
+    signature: Option<Fingerprint>,
 }
 
 impl FoundFile {
@@ -67,6 +69,14 @@ impl FoundFile {
     pub fn read(&self) -> Result<Vec<u8>, ReadError> {
         content::read(&self.path, &self.fingerprint)
     }
+
+    /// Reads its signature, if it was found with one, as [`read`](Self::read) does. Blocks.
+    pub fn read_signature(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        let (Some(fingerprint), Some(path)) = (&self.signature, self.kind.signature(&self.path)) else {
+            return Ok(None);
+        };
+        content::read(&path, fingerprint).map(Some)
+    }
 }
 
 /// What has been made known of the folder so far.
@@ -74,13 +84,23 @@ impl FoundFile {
 pub(super) struct Ledger {
     settled: Snapshot,
     /// The content of every file that has appeared and was not removed since.
-    announced: BTreeMap<PathBuf, Digest>,
+    announced: BTreeMap<PathBuf, Digests>,
 }
 
 impl Ledger {
     /// The files as they were last accepted.
     pub(super) fn settled(&self) -> &Snapshot {
         &self.settled
+    }
+
+    /// Takes note that what was told of a file could not be used, because the file has moved on. It has to be told again
+    /// whatever it holds by now: the content it had before may be back, and nobody has seen it.
+    pub(super) fn doubt(&mut self, path: &Path) {
+        if let Some(entry) = self.settled.entries.get_mut(path) {
+            // No file has this, so the next comparison finds a difference.
+            entry.fingerprint = Fingerprint::default();
+            self.announced.remove(path);
+        }
     }
 
     /// Takes note of a file that is gone.
@@ -100,15 +120,23 @@ impl Ledger {
     }
 
     /// Takes note of a file that can be used. What has the content it had before is no news.
-    pub(super) fn accepted(&mut self, path: PathBuf, entry: Entry, sha256: Digest) -> Option<Change> {
-        let file = FoundFile { path: path.clone(), kind: entry.kind, sha256, fingerprint: entry.fingerprint };
+    pub(super) fn accepted(&mut self, path: PathBuf, entry: Entry, digests: Digests) -> Option<Change> {
+        let Entry { kind, fingerprint, signature, .. } = entry;
+        let file = FoundFile { path: path.clone(), kind, sha256: digests.file, fingerprint, signature };
         let had_problem = self.settled.entries.insert(path.clone(), entry).is_some_and(|entry| entry.problem.is_some());
-        match self.announced.insert(path, sha256) {
+        match self.announced.insert(path, digests) {
             None => Some(Change::Appeared(file)),
-            Some(known) if known != sha256 || had_problem => Some(Change::Modified(file)),
+            Some(known) if known != digests || had_problem => Some(Change::Modified(file)),
             Some(_) => None,
         }
     }
+}
+
+/// The content of a file and that of its signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digests {
+    file: Digest,
+    signature: Option<Digest>,
 }
 
 /// What the content of a settled difference says.
@@ -117,7 +145,7 @@ pub(super) enum Content {
     /// The file is gone.
     Gone,
     /// It is there and can be read.
-    Read(Entry, Digest),
+    Read(Entry, Digests),
     /// It is there but cannot be used.
     Refused(Entry, ScanProblem),
     /// It changed while it was being read: it is not at rest after all.
@@ -129,18 +157,30 @@ impl Content {
     pub(super) fn of(difference: &Difference) -> Self {
         match difference.after.clone() {
             None => Self::Gone,
-            Some(Entry { problem: Some(problem), kind, fingerprint }) => {
-                Self::Refused(Entry { problem: None, kind, fingerprint }, problem)
+            Some(Entry { problem: Some(problem), kind, fingerprint, signature }) => {
+                Self::Refused(Entry { problem: None, kind, fingerprint, signature }, problem)
             }
             Some(entry) => Self::look(&difference.path, entry),
         }
     }
 
     fn look(path: &Path, entry: Entry) -> Self {
-        match content::digest(path, &entry.fingerprint) {
-            Ok(digest) => Self::Read(entry, digest),
+        let unreadable = |error: &io::Error| ScanProblem::Unreadable { message: error.to_string() };
+        let file = match content::digest(path, &entry.fingerprint) {
+            Ok(digest) => digest,
+            Err(ReadError::Changed) => return Self::Moving,
+            Err(ReadError::Io(error)) => return Self::Refused(entry, unreadable(&error)),
+        };
+        let (Some(fingerprint), Some(beside)) = (&entry.signature, entry.kind.signature(path)) else {
+            return Self::Read(entry, Digests { file, signature: None });
+        };
+        match content::digest(&beside, fingerprint) {
+            Ok(signature) => Self::Read(entry, Digests { file, signature: Some(signature) }),
             Err(ReadError::Changed) => Self::Moving,
-            Err(ReadError::Io(error)) => Self::Refused(entry, ScanProblem::Unreadable { message: error.to_string() }),
+            Err(ReadError::Io(error)) => {
+                let problem = Box::new(unreadable(&error));
+                Self::Refused(entry, ScanProblem::Signature { file: beside, problem })
+            }
         }
     }
 }
@@ -152,12 +192,23 @@ mod tests {
     const PATH: &str = "a.wasm";
 
     fn entry(mtime: i128) -> Entry {
-        Entry { kind: FileKind::Plugin, fingerprint: Fingerprint { mtime, ..Fingerprint::default() }, problem: None }
+        let fingerprint = Fingerprint { mtime, ..Fingerprint::default() };
+        Entry { kind: FileKind::Plugin, fingerprint, signature: None, problem: None }
+    }
+
+    fn digests(content: &str, signature: Option<&str>) -> Digests {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        Digests { file: digest(content), signature: signature.map(digest) }
     }
 
     #[track_caller]
     fn accept(ledger: &mut Ledger, mtime: i128, content: &str, expected: &str) {
-        let change = ledger.accepted(PATH.into(), entry(mtime), Digest::of(content.as_bytes()));
+        accept_signed(ledger, mtime, content, None, expected);
+    }
+
+    #[track_caller]
+    fn accept_signed(ledger: &mut Ledger, mtime: i128, content: &str, signature: Option<&str>, expected: &str) {
+        let change = ledger.accepted(PATH.into(), entry(mtime), digests(content, signature));
         let shown = match change {
             Some(Change::Appeared(file)) if file.path == Path::new(PATH) => "appeared",
             Some(Change::Modified(file)) if file.sha256 == Digest::of(content.as_bytes()) => "modified",
@@ -177,6 +228,29 @@ mod tests {
         assert_eq!(ledger.removed(PATH.into()), Some(Change::Removed { path: PATH.into(), kind: FileKind::Plugin }));
         assert_eq!(ledger.removed(PATH.into()), None);
         accept(&mut ledger, 4, "two", "appeared");
+    }
+
+    #[test]
+    fn a_signature_that_comes_changes_or_goes_is_a_modification() {
+        let mut ledger = Ledger::default();
+        accept_signed(&mut ledger, 1, "one", None, "appeared");
+        accept_signed(&mut ledger, 2, "one", Some("by a"), "modified");
+        accept_signed(&mut ledger, 3, "one", Some("by a"), "nothing");
+        accept_signed(&mut ledger, 4, "one", Some("by b"), "modified");
+        accept_signed(&mut ledger, 5, "one", None, "modified");
+    }
+
+    #[test]
+    fn what_is_doubted_is_told_again_and_its_end_as_well() {
+        let mut ledger = Ledger::default();
+        accept(&mut ledger, 1, "one", "appeared");
+        ledger.doubt(Path::new(PATH));
+        assert_ne!(ledger.settled().entries[Path::new(PATH)], entry(1));
+        accept(&mut ledger, 1, "one", "appeared");
+        ledger.doubt(Path::new(PATH));
+        assert!(matches!(ledger.removed(PATH.into()), Some(Change::Removed { .. })));
+        ledger.doubt(Path::new(PATH));
+        assert_eq!(ledger.removed(PATH.into()), None);
     }
 
     #[test]

@@ -86,7 +86,11 @@ pub fn diff(settled: &Snapshot, current: &Snapshot, pending: &Pending, now: Now)
         outcome.pending.waiting.insert(path.clone(), Waiting { state: after.cloned(), since });
 
         let at_rest_at = since + SETTLE;
-        if at_rest_at <= now.monotonic || after.is_some_and(|entry| is_old(entry, now.wall)) {
+        // A signature that goes away is a removal, of which no time of the file tells.
+        let has_lost = before.is_some_and(|entry| entry.signature.is_some())
+            && after.is_some_and(|entry| entry.signature.is_none());
+        let is_old = !has_lost && after.is_some_and(|entry| is_old(entry, now.wall));
+        if at_rest_at <= now.monotonic || is_old {
             let difference = Difference { path: path.clone(), before: before.cloned(), after: after.cloned() };
             outcome.differences.push(difference);
         } else {
@@ -96,11 +100,12 @@ pub fn diff(settled: &Snapshot, current: &Snapshot, pending: &Pending, now: Now)
     outcome
 }
 
-/// Whether the last change to a file is longer ago than [`AT_REST`]. Times in the future say nothing.
+/// Whether the last change to a file, or to its signature, is longer ago than [`AT_REST`]. Times in the future say nothing.
 fn is_old(entry: &Entry, wall: SystemTime) -> bool {
     let Ok(wall) = wall.duration_since(UNIX_EPOCH) else { return false };
-    let changed = entry.fingerprint.ctime.max(entry.fingerprint.mtime);
-    i128::try_from(wall.saturating_sub(AT_REST).as_nanos()).is_ok_and(|limit| changed <= limit)
+    let limit = i128::try_from(wall.saturating_sub(AT_REST).as_nanos());
+    let mut fingerprints = [Some(entry.fingerprint), entry.signature].into_iter().flatten();
+    limit.is_ok_and(|limit| fingerprints.all(|fingerprint| fingerprint.ctime.max(fingerprint.mtime) <= limit))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ fn entry((len, mtime, inode): Seen) -> Entry {
     Entry {
         kind: FileKind::Plugin,
         fingerprint: Fingerprint { len, mtime, ctime: mtime, device: 1, inode },
+        signature: None,
         problem: None,
     }
 }
@@ -186,4 +187,27 @@ fn a_problem_is_a_state_like_any_other() {
     assert_eq!(story.compare(0, &current), []);
     let found = story.compare(50, &current);
     assert_eq!(found[0].after.as_ref().and_then(|entry| entry.problem.clone()), Some(ScanProblem::PermissionDenied));
+}
+
+#[test]
+fn a_file_and_its_signature_come_to_rest_together() {
+    let signed = |mtime| {
+        let mut snapshot = snapshot(&[("a", (9, OLD, 7))]);
+        let signature = entry((3, mtime, 8)).fingerprint;
+        snapshot.entries.values_mut().for_each(|entry| entry.signature = Some(signature));
+        snapshot
+    };
+    // A new signature of an old file has to settle.
+    let mut story = Story::of(&[("a", (9, OLD, 7))]);
+    assert_eq!(story.compare(0, &signed(0)), []);
+    assert_eq!(story.compare(30, &signed(29)), []);
+    assert_eq!(story.compare(79, &signed(29)), []);
+    assert_eq!(story.compare(80, &signed(29)).len(), 1);
+    // So has its absence, which may be half of a replacement.
+    story.settled = signed(29);
+    assert_eq!(story.compare(1000, &snapshot(&[("a", (9, OLD, 7))])), []);
+    assert_eq!(story.compare(1050, &snapshot(&[("a", (9, OLD, 7))])).len(), 1);
+    // Both old: at a start they count at first sight.
+    let mut story = Story::of(&[]);
+    assert_eq!(story.compare(0, &signed(OLD)).len(), 1);
 }

@@ -77,6 +77,14 @@ impl Discovery {
         }
     }
 
+    /// Takes note that a file could not be read as it was told, because it has moved on meanwhile: what it holds once it has
+    /// come to rest is told again, even if that is what was told before.
+    pub fn doubt(&mut self, path: &Path) {
+        self.ledger.doubt(path);
+        let again = Instant::now() + SETTLE;
+        self.due = Some(self.due.map_or(again, |due| due.min(again)));
+    }
+
     async fn wait(&mut self) {
         let due = self.due;
         let at_rest = async {

@@ -44,6 +44,14 @@ pub enum ScanProblem {
         /// In the system's words.
         message: String,
     },
+    /// There is a signature that cannot be looked at, so nobody knows whether it is right.
+    #[error("its signature {file:?}: {problem}")]
+    Signature {
+        /// The signature's file.
+        file: PathBuf,
+        /// Why.
+        problem: Box<ScanProblem>,
+    },
 }
 
 /// Why the folder could not be scanned. Nothing is known of its files then: they are not gone.

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use super::problem::{FolderError, ScanProblem};
-use super::snapshot::{Entry, FileKind, Fingerprint, Snapshot};
+use super::snapshot::{Entry, FileKind, Fingerprint, MAX_SIGNATURE_BYTES, Snapshot};
 
 /// The most plugins and definitions a folder may hold: ten times what one host is built for.
 pub const MAX_FILES: usize = 10_000;
@@ -32,31 +32,43 @@ pub fn scan(folder: &Path) -> Result<Snapshot, FolderError> {
 
 /// The entry of one path; `None` for folders, and for what went away since it was listed.
 fn look(path: &Path, kind: FileKind) -> Option<Entry> {
-    let (fingerprint, problem) = match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return None,
-        Ok(metadata) => (Fingerprint::of(&metadata), judge(path, kind, &metadata)),
+    let (fingerprint, mut problem) = state(path, kind.name(), kind.max_bytes())?;
+    let mut signature = None;
+    if let Some(file) = kind.signature(path)
+        && let Some((state, fault)) = state(&file, "signature", MAX_SIGNATURE_BYTES)
+    {
+        signature = Some(state);
+        problem = problem.or_else(|| fault.map(|fault| ScanProblem::Signature { file, problem: Box::new(fault) }));
+    }
+    Some(Entry { kind, fingerprint, signature, problem })
+}
+
+/// What a path leads to, and what is wrong with it.
+fn state(path: &Path, kind: &'static str, limit: u64) -> Option<(Fingerprint, Option<ScanProblem>)> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(metadata) => Some((Fingerprint::of(&metadata), judge(path, kind, limit, &metadata))),
         Err(error) => {
             let link = fs::symlink_metadata(path).ok()?;
             if !link.is_symlink() && error.kind() == io::ErrorKind::NotFound {
                 // It was replaced between the two looks: the next scan sees what by.
                 return None;
             }
-            (Fingerprint::of(&link), Some(unreachable(path, &link, &error)))
+            Some((Fingerprint::of(&link), Some(unreachable(path, &link, &error))))
         }
-    };
-    Some(Entry { kind, fingerprint, problem })
+    }
 }
 
-fn judge(path: &Path, kind: FileKind, metadata: &Metadata) -> Option<ScanProblem> {
+fn judge(path: &Path, kind: &'static str, limit: u64, metadata: &Metadata) -> Option<ScanProblem> {
     if path.file_name().and_then(OsStr::to_str).is_none() {
         return Some(ScanProblem::NameNotUtf8);
     }
     if let Some(what) = special(metadata.file_type()) {
         return Some(ScanProblem::NotAFile { what });
     }
-    let (len, limit) = (metadata.len(), kind.max_bytes());
+    let len = metadata.len();
     if len > limit {
-        return Some(ScanProblem::TooLarge { kind: kind.name(), len, limit });
+        return Some(ScanProblem::TooLarge { kind, len, limit });
     }
     match rustix::fs::access(path, Access::READ_OK) {
         Ok(()) => None,

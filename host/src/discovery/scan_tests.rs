@@ -120,3 +120,35 @@ fn a_file_without_permission_is_a_problem() {
     let expected = File::open(&path).is_err().then_some(ScanProblem::PermissionDenied);
     assert_eq!(problem(folder.path(), "a.json"), expected);
 }
+
+#[test]
+fn a_signature_belongs_to_its_plugin() {
+    let folder = folder();
+    for name in ["a.wasm", "a.wasm.minisig", "b.wasm", "b.minisig", "c.wasm.minisig", "d.json", "d.json.minisig"] {
+        fs::write(folder.path().join(name), name).expect("a file");
+    }
+    let snapshot = scan(folder.path()).expect("the folder can be read");
+    let signatures = snapshot.entries.values().map(|entry| entry.signature.map(|signature| signature.len));
+    assert_eq!(signatures.collect::<Vec<_>>(), [Some(14), None, None]);
+}
+
+#[test]
+fn a_signature_that_cannot_be_looked_at_is_a_problem_of_its_plugin() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["large.wasm", "link.wasm", "pipe.wasm", "folder.wasm"] {
+        fs::write(path(name), "x").expect("a file");
+    }
+    File::create(path("large.wasm.minisig")).and_then(|file| file.set_len(MAX_SIGNATURE_BYTES + 1)).expect("a file");
+    symlink("nowhere", path("link.wasm.minisig")).expect("a link");
+    let pipe = path("pipe.wasm.minisig");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe");
+    fs::create_dir(path("folder.wasm.minisig")).expect("a folder");
+    for (name, part) in
+        [("large", "has 16385 bytes, a signature may have 16384"), ("link", "nowhere"), ("pipe", "pipe")]
+    {
+        let text = problem(folder.path(), &format!("{name}.wasm")).expect("a problem").to_string();
+        assert!(text.starts_with("its signature ") && text.contains(part), "{text}");
+    }
+    assert_eq!(problem(folder.path(), "folder.wasm"), None);
+}

@@ -13,6 +13,11 @@ pub const MAX_PLUGIN_BYTES: u64 = 128 << 20;
 /// The largest connector definition that is read, in bytes.
 pub const MAX_DEFINITION_BYTES: u64 = 1 << 20;
 
+/// The largest signature file that is read, in bytes: minisign's comments have at most 9 KiB, the rest is some hundred.
+pub const MAX_SIGNATURE_BYTES: u64 = 16 << 10;
+
+/// What a signature's file adds to the name of the file that it signs.
+const SIGNATURE_SUFFIX: &str = ".minisig";
 /// The host's own configuration: it may lie in the watched folder, but is no connector.
 const HOST_CONFIG: &str = "sandbar.toml";
 
@@ -41,6 +46,19 @@ impl FileKind {
             Some(Self::Definition)
         } else {
             None
+        }
+    }
+
+    /// Where the signature of a file of this kind is, if it may have one: beside it, as `NAME.wasm.minisig`.
+    #[must_use]
+    pub fn signature(self, path: &Path) -> Option<PathBuf> {
+        match self {
+            Self::Plugin => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(SIGNATURE_SUFFIX);
+                Some(name.into())
+            }
+            Self::Definition => None,
         }
     }
 
@@ -100,6 +118,9 @@ pub struct Entry {
     pub kind: FileKind,
     /// Its state.
     pub fingerprint: Fingerprint,
+    /// The state of its signature's file, if there is one. Both come to rest, change and are told together, so that a file
+    /// is looked at again whichever of the two arrives last.
+    pub signature: Option<Fingerprint>,
     /// Why it cannot be used, if so.
     pub problem: Option<ScanProblem>,
 }
@@ -132,10 +153,18 @@ mod tests {
             ("sandbar.json", Some(FileKind::Definition)),
             ("README.md", None),
             ("wasm", None),
+            ("a.wasm.minisig", None),
             ("a.wat", None),
         ] {
             assert_eq!(FileKind::of(&Path::new("/folder").join(name)), kind, "{name}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_beside_the_plugin_it_signs() {
+        let signature = FileKind::Plugin.signature(Path::new("/folder/A.WASM"));
+        assert_eq!(signature.as_deref(), Some(Path::new("/folder/A.WASM.minisig")));
+        assert_eq!(FileKind::Definition.signature(Path::new("a.json")), None);
     }
 
     #[test]

@@ -201,3 +201,36 @@ async fn nothing_is_lost_when_next_is_dropped() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_signature_makes_its_plugin_news_whenever_it_comes() {
+    let signature = |change: &Change| match change {
+        Change::Appeared(file) | Change::Modified(file) => file.read_signature().expect("it is still there"),
+        _ => panic!("{change:?}"),
+    };
+    let mut folder = Folder::with(&[]);
+    assert!(folder.next().await.is_empty());
+    folder.write("a.wasm", "code");
+    assert_eq!(folder.next().await, ["+a.wasm code"]);
+    for content in ["one", "two"] {
+        folder.replace("a.wasm.minisig", content);
+        let changes = timeout(LIMIT, folder.discovery.next()).await.expect("there are changes");
+        assert_eq!(signature(&changes[0]).as_deref(), Some(content.as_bytes()));
+    }
+    fs::remove_file(folder.path.join("a.wasm.minisig")).expect("a removal");
+    let changes = timeout(LIMIT, folder.discovery.next()).await.expect("there are changes");
+    assert_eq!(signature(&changes[0]), None);
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_as_it_was_told_is_told_again() {
+    let mut folder = Folder::with(&[("a.wasm", "one")]);
+    assert_eq!(folder.changes(1).await, ["+a.wasm one"]);
+    // Somebody read it while it was something else for a moment; no scan has seen that.
+    let path = std::path::absolute(folder.path.join("a.wasm")).expect("a path");
+    folder.discovery.doubt(&path);
+    assert_eq!(folder.next().await, ["+a.wasm one"]);
+    folder.discovery.doubt(&path);
+    fs::remove_file(&path).expect("a removal");
+    assert_eq!(folder.next().await, ["-a.wasm"]);
+}

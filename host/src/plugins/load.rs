@@ -1,13 +1,22 @@
-//! Turns a file that has come to rest into a plugin that can be started: read, judged, compiled.
-
-use std::path::Path;
+//! Turns a file that has come to rest into a plugin that can be started: read once, trusted, judged, compiled, in this order.
 
 use thiserror::Error;
 
-use super::{Plugin, PluginError, inspect};
+use super::{Inspection, Plugin, PluginError, inspect};
 use crate::discovery::{FoundFile, ReadError};
-use crate::sandbox::{CompileError, Compiled, Engine};
+use crate::sandbox::{Cache, CompileError, Compiled, Engine};
 use crate::text::one_line;
+use crate::trust::{Policy, TrustError, Verdict};
+
+/// What loading takes besides the file.
+pub struct Loader {
+    /// What compiles.
+    pub engine: Engine,
+    /// Where machine code is kept, if there is a place for it.
+    pub cache: Option<Cache>,
+    /// What may be loaded.
+    pub trust: Policy,
+}
 
 /// Why a file is no plugin that can be started.
 #[derive(Debug, Error)]
@@ -15,18 +24,68 @@ pub enum LoadError {
     /// It cannot be read.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// It breaks the rules; all that was found.
-    #[error("{}", one_line(.0))]
-    Refused(Vec<PluginError>),
+    /// It is not taken as it is.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     /// It does not compile or link.
     #[error("{0}")]
     Compile(#[from] CompileError),
 }
 
-/// Loads a plugin. Blocks, for as long as compiling takes where the cache does not hold it.
-pub fn load(file: &FoundFile, engine: &Engine, cache: &Path) -> Result<Plugin, LoadError> {
-    let wasm = file.read()?;
-    let inspection = inspect(&wasm).map_err(LoadError::Refused)?;
-    let compiled = Compiled::new(engine, &wasm, Some(cache))?;
-    Ok(Plugin { inspection, compiled })
+/// Why the bytes of a file are not taken: everything that was found.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// They may not be loaded here. What else is wrong with them nobody has looked at.
+    #[error("{}", one_line(.0))]
+    Untrusted(Vec<TrustError>),
+    /// They break the rules for plugins.
+    #[error("{}", one_line(.0))]
+    Invalid(Vec<PluginError>),
+}
+
+/// A plugin that may be loaded and keeps to the rules, from its bytes alone.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Who answers for it.
+    pub trust: Verdict,
+    /// What it is.
+    pub inspection: Inspection,
+}
+
+/// Decides whether bytes are taken as a plugin: first whether they may be, and only then what they are.
+pub fn admit(wasm: &[u8], signature: Option<&[u8]>, trust: &Policy) -> Result<Admitted, Refusal> {
+    let trust = trust.judge(wasm, signature).map_err(Refusal::Untrusted)?;
+    let inspection = inspect(wasm).map_err(Refusal::Invalid)?;
+    Ok(Admitted { trust, inspection })
+}
+
+impl Refusal {
+    /// The reasons, one by one.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Untrusted(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Self::Invalid(reasons) => reasons.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl LoadError {
+    /// Whether the file has moved on since it was found, so that it is another file that has to be looked at.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Changed))
+    }
+}
+
+impl Loader {
+    /// Loads a plugin. What is compiled are the very bytes that were judged. Blocks, for as long as compiling takes where
+    /// the cache does not hold it.
+    pub fn load(&self, file: &FoundFile) -> Result<Plugin, LoadError> {
+        let signature = file.read_signature()?;
+        let wasm = file.read()?;
+        let Admitted { trust, inspection } = admit(&wasm, signature.as_deref(), &self.trust)?;
+        let compiled = Compiled::new(&self.engine, &wasm, self.cache.as_ref())?;
+        Ok(Plugin { trust, inspection, compiled })
+    }
 }

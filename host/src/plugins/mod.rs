@@ -1,6 +1,6 @@
 //! What a plugin is before it runs: read, judged and described from its bytes alone. No guest code is compiled or called.
 //!
-//! [`inspect`] is the gate every `.wasm` passes; [`embed()`] writes the manifest for languages whose tools cannot.
+//! [`admit`] is the gate every `.wasm` passes; [`embed()`] writes the manifest for languages whose tools cannot.
 
 mod contract;
 mod embed;
@@ -16,6 +16,6 @@ mod validate;
 pub use embed::{EmbedError, embed};
 pub use error::PluginError;
 pub use inspection::{Export, Import, Inspection, Memory, OptionalExports};
-pub use load::{LoadError, load};
+pub use load::{Admitted, LoadError, Loader, Refusal, admit};
 pub use registry::{Duplicate, Plugin, Registry};
 pub use validate::{PLUGIN_FEATURES, inspect};

@@ -11,9 +11,12 @@ use thiserror::Error;
 use super::Inspection;
 use crate::config::ManifestLookup;
 use crate::sandbox::Compiled;
+use crate::trust::Verdict;
 
 /// One version of a plugin, ready to run.
 pub struct Plugin {
+    /// Who answers for it.
+    pub trust: Verdict,
     /// What was found in it.
     pub inspection: Inspection,
     /// Its code.

@@ -1,20 +1,15 @@
-//! Turns a validated module into machine code, and keeps it on disk: a plugin is compiled once a machine, not once a start.
+//! Turns a validated module into machine code that can be instantiated, or takes it from the cache.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 use tracing::{debug, warn};
 use wasmtime::{InstancePre, Module};
 
+use super::cache::Cache;
 use super::engine::Engine;
 use super::host_state::HostState;
 use crate::digest::Digest;
-
-/// The most bytes of machine code that are read back.
-const MAX_ARTEFACT: u64 = 1 << 30;
 
 /// A plugin, ready to be instantiated. Cloning it is cheap.
 #[derive(Clone)]
@@ -43,19 +38,22 @@ pub struct CompileError {
 }
 
 impl Compiled {
-    /// Compiles a module, or takes it from the cache folder. Takes a while: not for an async worker.
+    /// Compiles a module, or takes it from the cache. Takes a while: not for an async worker.
     ///
     /// A cache that cannot be read or written costs time, not the plugin.
-    pub fn new(engine: &Engine, wasm: &[u8], cache: Option<&Path>) -> Result<Self, CompileError> {
+    pub fn new(engine: &Engine, wasm: &[u8], cache: Option<&Cache>) -> Result<Self, CompileError> {
         let error = |step, e: wasmtime::Error| CompileError { step, message: format!("{e:#}") };
-        let entry = cache.map(|folder| entry(engine, folder, wasm));
-        let cached = entry.as_deref().and_then(|path| load(engine, path));
+        let cache = cache.map(|cache| (cache, Digest::of(wasm)));
+        let cached = cache.and_then(|(cache, digest)| load(engine, cache, &digest));
         let (module, origin) = match cached {
             Some(module) => (module, Origin::Cache),
             None => {
                 let module = Module::new(&engine.inner, wasm).map_err(|e| error("compile", e))?;
-                if let Some(path) = entry.as_deref() {
-                    store(&module, path);
+                if let Some((cache, digest)) = cache {
+                    match module.serialize() {
+                        Ok(code) => cache.store(&engine.id, &digest, &code),
+                        Err(error) => warn!("machine code cannot be kept: {error:#}"),
+                    }
                 }
                 (module, Origin::Compiled)
             }
@@ -65,79 +63,49 @@ impl Compiled {
     }
 }
 
-/// The file of a module in the cache: by engine, then by the module's hash.
-fn entry(engine: &Engine, folder: &Path, wasm: &[u8]) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    engine.inner.precompile_compatibility_hash().hash(&mut hasher);
-    folder.join(format!("{:016x}", hasher.finish())).join(format!("{}.cwasm", Digest::of(wasm)))
-}
-
-/// Reads an entry back: the hash of the rest, then the rest.
+/// Takes a module from the cache, if it is there.
 #[allow(unsafe_code)]
-fn load(engine: &Engine, path: &Path) -> Option<Module> {
-    let file = std::fs::File::open(path).ok()?;
-    if !is_ours(path) {
-        warn!(path = %path.display(), "cached machine code is not the host's own, it is compiled again");
-        return None;
-    }
-    let mut artefact = Vec::new();
-    file.take(MAX_ARTEFACT).read_to_end(&mut artefact).ok()?;
-    let (hash, code) = artefact.split_at_checked(32)?;
-    if hash != Digest::of(code).as_bytes() {
-        warn!(path = %path.display(), "cached machine code is damaged, it is compiled again");
-        return None;
-    }
-    // SAFETY: the bytes are what `store` wrote: the folder and the file belong to this user and nobody else may write
-    // them (`is_ours`), the hash shows that they are whole, and the engine checks that it made them itself.
+fn load(engine: &Engine, cache: &Cache, digest: &Digest) -> Option<Module> {
+    let code = cache.load(&engine.id, digest)?;
+    // SAFETY: these bytes are what `new` stored for this engine and this very module. `Cache::load` returns nothing else:
+    // it checks a code over engine, module and bytes that only this host has the key to make. The engine checks beside
+    // that the version and the settings they were made with are its own.
     match unsafe { Module::deserialize(&engine.inner, code) } {
         Ok(module) => Some(module),
         Err(error) => {
-            debug!(path = %path.display(), %error, "cached machine code does not fit this engine");
+            debug!(sha256 = %digest, "cached machine code does not fit this engine: {error:#}");
             None
         }
     }
 }
 
-/// Writes an entry, whole or not at all.
-fn store(module: &Module, path: &Path) {
-    let written = || -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        create_private(folder)?;
-        let code = module.serialize().map_err(|e| std::io::Error::other(format!("{e:#}")))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(Digest::of(&code).as_bytes())?;
-        file.write_all(&code)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    if let Err(error) = written() {
-        warn!(path = %path.display(), %error, "compiled machine code is not kept, the next start compiles again");
+#[cfg(test)]
+mod tests {
+    //! What is compiled once is taken from the cache, by the engine that made it.
+
+    use super::*;
+
+    #[test]
+    fn a_module_is_compiled_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new().unwrap();
+        let open = || Cache::open(&engine, &folder.path().join("cache"), folder.path(), 1 << 30).unwrap();
+        let module = |code: i32| {
+            wat::parse_str(format!("(module (func (export \"f\") (result i32) i32.const {code}))")).unwrap()
+        };
+        let origin = |cache: Option<&Cache>, code| Compiled::new(&engine, &module(code), cache).unwrap().origin;
+        let cache = open();
+        assert_eq!(origin(Some(&cache), 1), Origin::Compiled);
+        assert_eq!(origin(Some(&cache), 1), Origin::Cache);
+        assert_eq!(origin(Some(&cache), 2), Origin::Compiled);
+        assert_eq!(origin(Some(&open()), 1), Origin::Cache);
+        assert_eq!(origin(None, 1), Origin::Compiled);
     }
-}
 
-#[cfg(unix)]
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)
-}
-
-/// Whether a file and its folder belong to whoever runs the host, and nobody else may write them.
-#[cfg(unix)]
-fn is_ours(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let own = rustix::process::geteuid().as_raw();
-    [Some(path), path.parent()]
-        .into_iter()
-        .flatten()
-        .all(|p| std::fs::metadata(p).is_ok_and(|m| m.uid() == own && m.mode() & 0o022 == 0))
-}
-
-#[cfg(not(unix))]
-fn is_ours(_path: &Path) -> bool {
-    true
+    #[test]
+    fn an_engine_of_the_same_settings_is_the_same_engine() {
+        let (one, other) = (Engine::new().unwrap(), Engine::new().unwrap());
+        assert_eq!(one.id, other.id);
+        assert_ne!(one.id, Digest::of(b""));
+    }
 }

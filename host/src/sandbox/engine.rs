@@ -1,15 +1,18 @@
 //! The engine all plugins share: which wasm it takes, how it interrupts, where memory comes from.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use wasmtime::{Config, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use super::host_state::HostState;
 use super::imports;
+use crate::digest::Digest;
 
 /// How often a running guest is made to let others run, and its deadline looked at.
 const TICK: Duration = Duration::from_millis(5);
@@ -34,6 +37,8 @@ pub struct EngineError(String);
 pub struct Engine {
     pub(super) inner: wasmtime::Engine,
     pub(super) linker: Arc<Linker<HostState>>,
+    /// Tells engines apart that would not take each other's machine code.
+    pub(super) id: Digest,
     _ticker: Arc<Ticker>,
 }
 
@@ -44,7 +49,24 @@ impl Engine {
         let inner = wasmtime::Engine::new(&config()).map_err(fail)?;
         let linker = imports::linker(&inner).map_err(fail)?;
         let ticker = Ticker::start(inner.clone()).map_err(|e| EngineError(format!("clock thread: {e}")))?;
-        Ok(Self { inner, linker: Arc::new(linker), _ticker: Arc::new(ticker) })
+        let mut id = Sha256Hasher(Sha256::new());
+        inner.precompile_compatibility_hash().hash(&mut id);
+        Ok(Self { inner, linker: Arc::new(linker), id: Digest::of_hasher(id.0), _ticker: Arc::new(ticker) })
+    }
+}
+
+/// Hashes what wasmtime offers to be hashed: its version, the target, and every setting that machine code depends on.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The first bytes; nobody asks for them.
+    fn finish(&self) -> u64 {
+        let hash: [u8; 32] = self.0.clone().finalize().into();
+        hash.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
     }
 }
 

@@ -4,6 +4,7 @@
 //! is a core WebAssembly module. An instance that trapped, ran out of a budget or broke the ABI is never called again;
 //! what its earlier calls put is in the [`Ledger`], which outlives it.
 
+mod cache;
 mod call;
 mod compile;
 mod engine;
@@ -18,6 +19,7 @@ mod reply;
 mod stdio;
 mod wasi;
 
+pub use cache::{Cache, CacheError, CacheFault};
 pub use compile::{CompileError, Compiled, Origin};
 pub use engine::{Engine, EngineError};
 pub use error::{CallError, CallErrorKind, Identity};

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar::control::ConnectorState;
-use sandbar::sandbox::{Compiled, Engine};
+use sandbar::sandbox::{Cache, Compiled, Engine};
 use sandbar_abi::names;
 use sandbar_tests::in_process::example;
 use sandbar_tests::logs;
@@ -40,11 +40,13 @@ async fn files_that_are_no_plugins() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_precompiled_artefact() -> Result<()> {
     let mut worker = worker().await?;
-    // The cache holds a hash of 32 bytes, then what the engine makes of a module.
-    let cache = tempfile::tempdir()?;
+    // The cache holds a code of 32 bytes, then what the engine makes of a module.
+    let place = tempfile::tempdir()?;
+    let folder = place.path().join("cache");
     let engine = Engine::new()?;
-    Compiled::new(&engine, &Guest::new().build()?, Some(cache.path()))?;
-    let folder = fs::read_dir(cache.path())?.next().context("a folder")??.path();
+    let cache = Cache::open(&engine, &folder, place.path(), u64::MAX)?;
+    Compiled::new(&engine, &Guest::new().build()?, Some(&cache))?;
+    let folder = fs::read_dir(folder)?.next().context("a folder")??.path();
     let entry = fs::read(fs::read_dir(folder)?.next().context("an entry")??.path())?;
     let artefact = entry.get(32..).context("an artefact")?;
     ensure!(artefact.starts_with(b"\x7fELF"));

@@ -1,17 +1,17 @@
 //! Checks plugins by their bytes and definitions against the manifests of plugins.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sandbar_abi::Manifest;
 use semver::{Version, VersionReq};
 
+use super::super::files;
 use super::report::Report;
 use crate::config::{ConnectorSettings, Definition, ManifestLookup, WorkerConfig};
 use crate::discovery::{FileKind, scan};
-use crate::plugins;
+use crate::plugins::{self, Refusal};
 
 /// Checks files one after the other, and remembers what later ones are held against.
 pub(super) struct Checker<'a> {
@@ -32,9 +32,11 @@ impl<'a> Checker<'a> {
     /// Checks a plugin. All plugins come before definitions.
     pub(super) fn plugin(&mut self, path: &Path) {
         self.report.plugins += 1;
-        let manifest = match manifest(path) {
+        let manifest = match self.manifest(path) {
             Ok(manifest) => manifest,
-            Err(reasons) => return reasons.iter().for_each(|reason| self.report.error(path, "plugin", reason)),
+            Err(Refused { kind, reasons }) => {
+                return reasons.iter().for_each(|reason| self.report.error(path, kind, reason));
+            }
         };
         let version = (manifest.name.clone(), manifest.version.clone());
         if let Some(other) = self.versions.get(&version) {
@@ -52,13 +54,14 @@ impl<'a> Checker<'a> {
         // Without the folder there are no plugins in it; which are missed is told of each definition.
         let Ok(snapshot) = scan::scan(folder) else { return };
         let plugins = snapshot.entries.iter().filter(|(_, e)| e.kind == FileKind::Plugin && e.problem.is_none());
-        self.known.0.extend(plugins.filter_map(|(path, _)| manifest(path).ok()));
+        let known: Vec<_> = plugins.filter_map(|(path, _)| self.manifest(path).ok()).collect();
+        self.known.0.extend(known);
     }
 
     /// Checks a definition.
     pub(super) fn definition(&mut self, path: &Path) {
         self.report.definitions += 1;
-        let bytes = match read(path, FileKind::Definition) {
+        let bytes = match files::read(path, FileKind::Definition) {
             Ok(bytes) => bytes,
             Err(error) => return self.report.error(path, "file", error),
         };
@@ -79,24 +82,27 @@ impl<'a> Checker<'a> {
             Err(errors) => self.report.config_errors(errors),
         }
     }
-}
 
-/// The manifest of a file that the host would take, or why it would not.
-fn manifest(path: &Path) -> Result<Manifest, Vec<String>> {
-    let wasm = read(path, FileKind::Plugin).map_err(|error| vec![error.to_string()])?;
-    match plugins::inspect(&wasm) {
-        Ok(inspection) => Ok(inspection.manifest),
-        Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
+    /// The manifest of a file that the host would take, or why it would not.
+    fn manifest(&self, path: &Path) -> Result<Manifest, Refused> {
+        let kind = FileKind::Plugin;
+        let unreadable = |error: io::Error| Refused { kind: "plugin", reasons: vec![error.to_string()] };
+        let wasm = files::read(path, kind).map_err(unreadable)?;
+        let signature = files::read_signature(path, kind).map_err(unreadable)?;
+        match plugins::admit(&wasm, signature.as_deref(), &self.worker.trust) {
+            Ok(admitted) => Ok(admitted.inspection.manifest),
+            Err(refusal) => {
+                let kind = if matches!(refusal, Refusal::Untrusted(_)) { "untrusted" } else { "plugin" };
+                Err(Refused { kind, reasons: refusal.reasons() })
+            }
+        }
     }
 }
 
-fn read(path: &Path, kind: FileKind) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(kind.max_bytes() + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > kind.max_bytes() {
-        return Err(io::Error::other(format!("a {} has at most {} bytes", kind.name(), kind.max_bytes())));
-    }
-    Ok(bytes)
+/// Why the host would not take a plugin.
+struct Refused {
+    kind: &'static str,
+    reasons: Vec<String>,
 }
 
 /// The manifests that definitions are held against.

@@ -52,6 +52,8 @@ impl Inputs {
             }
             Ok(_) => match FileKind::of(path) {
                 Some(kind) => self.add(path.to_owned(), kind),
+                // A signature is checked with what it signs.
+                None if is_signature(path) => self.file(&path.with_extension(""), report),
                 None => {
                     let what = "is neither a plugin (.wasm) nor a definition (.json, .toml): the host passes it over";
                     report.error(path, "file", what);
@@ -66,4 +68,9 @@ impl Inputs {
             FileKind::Definition => self.definitions.insert(path),
         };
     }
+}
+
+fn is_signature(path: &Path) -> bool {
+    let signed = path.with_extension("");
+    FileKind::of(&signed).and_then(|kind| kind.signature(&signed)).is_some_and(|signature| signature == path)
 }

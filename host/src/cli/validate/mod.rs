@@ -19,9 +19,10 @@ use report::Report;
 /// Says everything that is wrong, each fault with its file, line, key and reason, where `sandbar run` would refuse one
 /// thing after the other. Nothing is run, and no broker is asked.
 ///
-/// Plugins (.wasm) are checked as the host checks them. Definitions (.json, .toml) are held against the manifests of
-/// the plugins among PATHS and of those in the plugins folder. Two definitions of one connector, and two files with the
-/// same version of one plugin, are faults too.
+/// Plugins (.wasm) are checked as the host checks them, with their signatures (.wasm.minisig) and what sandbar.toml says
+/// of those it trusts. Definitions (.json, .toml) are held against the manifests of the plugins among PATHS and of those
+/// in the plugins folder. Two definitions of one connector, and two files with the same version of one plugin, are faults
+/// too.
 ///
 /// The last line sums up. The exit code is 1 where anything is wrong; warnings alone are fine.
 #[derive(Args)]

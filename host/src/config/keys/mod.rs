@@ -13,6 +13,9 @@ pub use worker::*;
 use sandbar_abi::manifest::Kind as Plugin;
 use semver::VersionReq;
 
+use crate::digest::Digest;
+use crate::trust::{KeyError, PublicKey};
+
 /// A key of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Key {
@@ -57,6 +60,10 @@ pub enum Kind {
     Names,
     /// Absolute directories, separated by commas.
     Directories,
+    /// SHA-256 sums in hexadecimal, separated by commas.
+    Digests,
+    /// Public keys of minisign's, or paths of their `.pub` files, separated by commas.
+    PublicKeys,
     /// Properties that are passed on as they are.
     Properties,
 }
@@ -88,7 +95,7 @@ impl Kind {
     /// Whether the value is a list.
     #[must_use]
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::Topics | Self::Names | Self::Directories)
+        matches!(self, Self::Topics | Self::Names | Self::Directories | Self::Digests | Self::PublicKeys)
     }
 
     /// Whether empty text stands for no value, as in Kafka Connect's own defaults.
@@ -116,7 +123,24 @@ impl Kind {
                 VersionReq::parse(text).map(drop).map_err(|error| format!("is not a version requirement: {error}"))
             }
             Self::Directories => directory(text),
+            Self::Digests => text.parse::<Digest>().map(drop).map_err(|error| format!("\"{text}\" {error}")),
+            Self::PublicKeys if is_key_file(text) => Ok(()),
+            Self::PublicKeys => PublicKey::parse(text).map(drop).map_err(|error| public_key(text, error)),
         }
+    }
+}
+
+/// Whether an item of a list of public keys is the path of a file. No key has a dot in it.
+#[must_use]
+pub fn is_key_file(text: &str) -> bool {
+    text.ends_with(".pub")
+}
+
+fn public_key(text: &str, error: KeyError) -> String {
+    match error {
+        // It shall not get into a log.
+        KeyError::Secret => error.to_string(),
+        KeyError::NotAKey => format!("\"{text}\" {error}, nor the path of a .pub file"),
     }
 }
 
@@ -209,6 +233,9 @@ mod tests {
             (Kind::Regex, "a|b"),
             (Kind::Version, "^1.2"),
             (Kind::Directories, "/srv/in"),
+            (Kind::Digests, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852B855"),
+            (Kind::PublicKeys, "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"),
+            (Kind::PublicKeys, "keys/release.pub"),
         ];
         for (kind, text) in good {
             assert_eq!(kind.check(text), Ok(()), "{text}");
@@ -225,6 +252,9 @@ mod tests {
             (Kind::Version, "one"),
             (Kind::Directories, "in"),
             (Kind::Directories, "/srv/../etc"),
+            (Kind::Digests, "e3b0"),
+            (Kind::PublicKeys, "RWQf6LRCGA9i53mlYecO4Iz"),
+            (Kind::PublicKeys, "release.key"),
         ];
         for (kind, text) in bad {
             assert!(kind.check(text).is_err(), "{text}");

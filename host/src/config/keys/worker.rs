@@ -24,6 +24,16 @@ keys! {
     /// The folder of compiled plugins; only the worker may be able to write there. Without it, `cache` in the data
     /// folder.
     CACHE = "cache", Kind::Path, None, NONE;
+    /// How much the folder of compiled plugins may hold, in bytes; what was not used for longest is removed first. 0 keeps
+    /// nothing.
+    PLUGINS_CACHE_MAX_BYTES = "plugins.cache.max.bytes", Kind::Bytes(0, i64::MAX), Some("2147483648"), NONE;
+    /// The plugins that may be loaded, by the sha256 that `sandbar inspect` shows. Without it, any; empty, none.
+    PLUGINS_ALLOW = "plugins.allow", Kind::Digests, None, NONE;
+    /// Whether only plugins are loaded that one of the keys in `plugins.signature.keys` has signed.
+    PLUGINS_REQUIRE_SIGNATURE = "plugins.require.signature", Kind::Flag, Some("false"), NONE;
+    /// The public keys whose signatures count: minisign's lines of base64, or paths of `.pub` files, which are read when
+    /// the worker starts. With keys, a plugin whose signature is by another key or wrong is refused.
+    PLUGINS_SIGNATURE_KEYS = "plugins.signature.keys", Kind::PublicKeys, None, NONE;
     /// The name of the worker group. Workers of one group share connectors; it is the first part of transactional ids.
     GROUP_ID = "group.id", Kind::Text, Some("sandbar"), NONE;
     /// How often the folder is looked through even if nothing announced a change, in milliseconds.
