@@ -9,22 +9,27 @@ mod compile;
 mod engine;
 mod error;
 mod exports;
+mod fuel;
 mod host_state;
 mod imports;
 mod instance;
 mod ledger;
+mod log;
 mod memory;
 mod reply;
 mod stdio;
+mod turn;
+mod usage;
 mod wasi;
 
 pub use compile::{CompileError, Compiled, Origin};
 pub use engine::{Engine, EngineError};
 pub use error::{CallError, CallErrorKind, Identity};
-pub use host_state::LogQuota;
 pub use instance::{Instance, OpenSpec};
 pub use ledger::{Ledger, Staged};
+pub use log::{LogQuota, Taken};
 pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
+pub use usage::{Meter, Usage};
 pub use wasi::Grants;
 
 use std::time::Duration;
