@@ -1,5 +1,7 @@
 //! What the benchmarks share: medians, plugins built for the occasion, a host in this process.
 
+pub mod guest;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;

@@ -1,17 +1,13 @@
 //! What the sandbox costs: one transform over 500 records of 100 bytes, in the sandbox with fuel and time limits, and
 //! natively through the same frames.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use sandbar::batch::Batch;
 use sandbar::broker::StatePlace;
-use sandbar::sandbox::{Compiled, Engine, Grants, Identity, Instance, Ledger, Limits, LogQuota, OpenSpec};
-use sandbar_abi::FrameBuilder;
+use sandbar::sandbox::{Compiled, Engine, Instance, Ledger};
 use sandbar_abi::manifest::Kind;
-use sandbar_abi::message::Open;
-use sandbar_abi::names::ABI_MINOR;
-use sandbar_bench::{median, row, table};
+use sandbar_bench::{guest, median, row, table};
 use sandbar_plugin::guest::Guest;
 use sandbar_plugin::{NoConfig, NoSink, NoSource, Records, Task, Transform, TransformBatch};
 
@@ -44,24 +40,8 @@ async fn main() -> anyhow::Result<()> {
     let wasm = std::fs::read(sandbar_bench::plugin("shout")?)?;
     let engine = Engine::new()?;
     let compiled = Compiled::new(&engine, &wasm, None)?;
-    let open = Open {
-        config: serde_json::json!({}),
-        kind: Kind::Transform,
-        connector: "bench".to_owned(),
-        task: 0,
-        tasks: 1,
-        abi_minor: ABI_MINOR,
-        features: Vec::new(),
-    };
-    let message = serde_json::to_vec(&open)?;
-    let identity = Identity { plugin: "shout".into(), version: "0".into(), connector: "bench".into(), task: 0 };
-    let spec = OpenSpec {
-        identity: Arc::new(identity),
-        open,
-        limits: Limits::default(),
-        grants: Grants::default(),
-        log: LogQuota::new(Instant::now()),
-    };
+    let spec = guest::spec(Kind::Transform, serde_json::json!({}));
+    let message = serde_json::to_vec(&spec.open)?;
     let ledger = || Ledger::new("", 1 << 20);
     let mut instance = Instance::open(&compiled, &spec, ledger()).await.map_err(|(error, _)| error)?;
 
@@ -69,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     pass(&mut native, &message);
     native.open(message.len());
 
-    let input = batch()?;
+    let input = guest::batch(RECORDS, &[b'a'; BYTES])?;
     let (mut sandboxed, mut natively) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let started = Instant::now();
@@ -115,14 +95,4 @@ fn per_record(started: Instant) -> f64 {
     #[allow(clippy::cast_precision_loss)] // a few hundred
     let records = RECORDS as f64 * f64::from(CALLS);
     started.elapsed().as_secs_f64() * 1e9 / records
-}
-
-fn batch() -> anyhow::Result<Batch> {
-    let mut frame = FrameBuilder::new();
-    let place = frame.topic_partition(Some("in"), Some(0));
-    let value = vec![b'a'; BYTES];
-    for offset in 0..RECORDS {
-        frame.record(None, Some(&value)).offset(i64::try_from(offset)?).timestamp(1).topic_partition(place);
-    }
-    Ok(Batch::build(&frame)?)
 }

@@ -42,6 +42,11 @@ impl ProgressLog {
                 records_out = totals.records_out,
                 dead_letters = totals.dead_letters,
                 dropped = totals.dropped,
+                instances = totals.instances,
+                fuel = totals.usage.fuel,
+                busy_ms = totals.usage.busy.as_millis(),
+                host_calls = totals.usage.host_calls,
+                memory_peak = totals.usage.memory_peak,
                 reason = why,
                 "progress"
             );

@@ -2,12 +2,13 @@
 //! go in, lines come out.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sandbar_abi::manifest::Kind;
 
 use super::text::{self, Table};
 use crate::control::{ConnectorState, ConnectorStatus, Status};
+use crate::task::Snapshot;
 
 /// The most lines of the block: it must leave the log most of the screen, and a terminal redraws it with every log line.
 const MAX_LINES: usize = 16;
@@ -25,13 +26,22 @@ pub(super) struct Row {
     dead_letters: u64,
     /// Records in a second.
     rate: Option<u64>,
+    /// Hundredths of one processor that its plugins keep busy.
+    busy: Option<u64>,
     reason: Option<String>,
 }
 
 /// Remembers counters, to tell how fast they grow.
 pub(super) struct Sampler {
-    last: BTreeMap<String, u64>,
+    last: BTreeMap<String, Seen>,
     at: Instant,
+}
+
+/// What counters said at the last look.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    records_in: u64,
+    busy: Duration,
 }
 
 impl Sampler {
@@ -43,17 +53,24 @@ impl Sampler {
     /// The connectors now, with their rates since the last call.
     pub fn sample(&mut self, status: &Status, now: Instant) -> Vec<Row> {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
-        let rows: Vec<Row> = status.connectors.iter().map(|connector| self.row(connector, seconds)).collect();
-        self.last = rows.iter().map(|row| (row.name.clone(), row.records_in)).collect();
+        let mut seen = BTreeMap::new();
+        let rows = status.connectors.iter().map(|connector| {
+            let totals = connector.totals();
+            seen.insert(connector.name.clone(), Seen { records_in: totals.records_in, busy: totals.usage.busy });
+            self.row(connector, totals, seconds)
+        });
+        let rows = rows.collect();
+        self.last = seen;
         self.at = now;
         rows
     }
 
-    fn row(&self, connector: &ConnectorStatus, seconds: f64) -> Row {
-        let totals = connector.totals();
-        let rate = self.last.get(&connector.name).filter(|_| seconds > 0.0).map(|last| {
-            // A number for people: what a float loses or cuts off is not seen.
-            (totals.records_in.saturating_sub(*last) as f64 / seconds).round() as u64
+    fn row(&self, connector: &ConnectorStatus, totals: Snapshot, seconds: f64) -> Row {
+        let last = self.last.get(&connector.name).filter(|_| seconds > 0.0);
+        // Numbers for people: what a float loses or cuts off is not seen.
+        let rate = last.map(|last| (totals.records_in.saturating_sub(last.records_in) as f64 / seconds).round() as u64);
+        let busy = last.map(|last| {
+            (totals.usage.busy.saturating_sub(last.busy).as_secs_f64() / seconds * 100.0).round() as u64
         });
         Row {
             name: connector.name.clone(),
@@ -63,6 +80,7 @@ impl Sampler {
             records_out: totals.records_out,
             dead_letters: totals.dead_letters,
             rate,
+            busy,
             reason: reason(connector, totals.waiting),
         }
     }
@@ -89,7 +107,7 @@ pub(super) fn block(rows: &[Row], (columns, terminal_rows): (usize, usize)) -> V
     let shown = if has_room { order.len() } else { room - 1 };
 
     let mut table =
-        Table::new(&["NAME", "TYPE", "STATE", "IN", "OUT", "RATE/S", "DEAD LETTERS", "REASON"], &[3, 4, 5, 6]);
+        Table::new(&["NAME", "TYPE", "STATE", "IN", "OUT", "RATE/S", "CPU", "DEAD LETTERS", "REASON"], &[3, 4, 5, 6, 7]);
     for row in &order[..shown] {
         table.row([
             text::cut(&row.name, MAX_NAME).as_ref(),
@@ -98,6 +116,7 @@ pub(super) fn block(rows: &[Row], (columns, terminal_rows): (usize, usize)) -> V
             &text::grouped(row.records_in),
             &text::grouped(row.records_out),
             &row.rate.map(text::grouped).unwrap_or_default(),
+            &row.busy.map(|busy| format!("{busy}%")).unwrap_or_default(),
             &text::grouped(row.dead_letters),
             row.reason.as_deref().unwrap_or_default(),
         ]);
@@ -121,7 +140,6 @@ mod tests {
     //! What the block says, and that it stays small.
 
     use std::path::PathBuf;
-    use std::time::Duration;
 
     use super::*;
 
@@ -134,6 +152,7 @@ mod tests {
             records_out: 1200,
             dead_letters: 3,
             rate: Some(77),
+            busy: Some(12),
             reason: (state == ConnectorState::Failed).then(|| "no\nroute".to_owned()),
         }
     }
@@ -142,10 +161,10 @@ mod tests {
     fn a_line_for_each_connector() {
         let rows = [row("orders", ConnectorState::Running), row("audit", ConnectorState::Failed)];
         let lines = block(&rows, (100, 24));
-        let heading = "NAME    TYPE  STATE       IN    OUT  RATE/S  DEAD LETTERS  REASON";
+        let heading = "NAME    TYPE  STATE       IN    OUT  RATE/S  CPU  DEAD LETTERS  REASON";
         assert_eq!(lines[1], heading);
-        assert_eq!(lines[2], "orders  sink  RUNNING  1,234  1,200      77             3");
-        assert_eq!(lines[3], "audit   sink  FAILED   1,234  1,200      77             3  no\\nroute");
+        assert_eq!(lines[2], "orders  sink  RUNNING  1,234  1,200      77  12%             3");
+        assert_eq!(lines[3], "audit   sink  FAILED   1,234  1,200      77  12%             3  no\\nroute");
         assert!(block(&[], (100, 24)).is_empty());
     }
 
@@ -176,7 +195,7 @@ mod tests {
         let now = Instant::now();
         let mut sampler = Sampler::new(now);
         assert_eq!(sampler.sample(&status, now)[0].rate, None);
-        sampler.last.insert("a".to_owned(), 0);
+        sampler.last.insert("a".to_owned(), Seen::default());
         assert_eq!(sampler.sample(&status, now)[0].rate, None, "no time has passed");
         assert_eq!(sampler.sample(&status, now + Duration::from_secs(2))[0].rate, Some(0));
     }

@@ -162,6 +162,7 @@ async fn split(settings: &ConnectorSettings, own: &StagePlan) -> Result<Vec<Valu
         limits: own.limits.clone(),
         grants: own.grants.clone(),
         log: LogQuota::new(Instant::now()),
+        meter: Arc::default(),
     };
     let ledger = Ledger::new("", own.limits.state_max_bytes);
     let mut instance = Instance::open(&own.compiled, &spec, ledger).await.map_err(|(error, _)| error.to_string())?;

@@ -105,15 +105,7 @@ impl ConnectorStatus {
     pub fn totals(&self) -> Snapshot {
         let mut sum = Snapshot::default();
         for task in &self.tasks {
-            let one = task.progress.snapshot();
-            sum.records_in += one.records_in;
-            sum.records_out += one.records_out;
-            sum.dead_letters += one.dead_letters;
-            sum.dropped += one.dropped;
-            sum.commits += one.commits;
-            sum.calls += one.calls;
-            sum.instances += one.instances;
-            sum.waiting = sum.waiting.or(one.waiting);
+            sum.add(task.progress.snapshot());
         }
         sum
     }

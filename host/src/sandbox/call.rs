@@ -7,15 +7,20 @@ use sandbar_abi::status::Returned;
 use sandbar_abi::{ErrorClass, names};
 use wasmtime::{Trap, TypedFunc, WasmBacktrace, WasmParams};
 
+use super::engine::{MAX_TABLE_ELEMENTS, TICK};
 use super::error::{CallError, CallErrorKind};
+use super::fuel;
 use super::host_state::HostState;
 use super::instance::Instance;
+use super::usage::Usage;
 use crate::batch::Batch;
 use crate::broker::StatePlace;
 
 /// How long past its deadline a call may stay in a host call before it is cut off there. A guest that runs is stopped at
 /// the deadline itself, with its stack.
 const HOST_CALL_GRACE: Duration = Duration::from_millis(100);
+/// The longest answer in JSON, in bytes: read, it takes many times its size in memory.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// The longest delay a guest may ask for.
 const MAX_THROTTLE: Duration = Duration::from_secs(3600);
 
@@ -85,12 +90,17 @@ impl Instance {
         let state = self.store.data_mut();
         state.ledger.begin_call(place);
         state.last_error = None;
-        state.memory.refused = None;
+        state.memory.begin_call();
         state.deadline = deadline;
+        (state.owed, state.host_calls) = (0, 0);
+        let metered = state.metered;
         self.store.set_epoch_deadline(1);
-        self.store
-            .set_fuel(self.limits.fuel_per_call)
-            .map_err(|e| self.error("start", CallErrorKind::Start(format!("{e:#}"))))
+        if metered {
+            self.store
+                .set_fuel(self.limits.fuel_per_call)
+                .map_err(|e| self.error("start", CallErrorKind::Start(format!("{e:#}"))))?;
+        }
+        Ok(())
     }
 
     /// Runs an export within its budget.
@@ -101,7 +111,13 @@ impl Instance {
         args: P,
     ) -> Result<R, CallError> {
         let limit = self.limits.call_timeout + HOST_CALL_GRACE;
-        let ran = tokio::time::timeout(limit, function.call_async(&mut self.store, args)).await;
+        let started = Instant::now();
+        let called = tokio::time::timeout(limit, function.call_async(&mut self.store, args));
+        let (ran, busy) = self.turn.time(called).await;
+        // A call that ends owing more fuel than it has left did not keep to its budget, however it ended.
+        let ran = ran.map(|ran| ran.and_then(|result| fuel::settle(&mut self.store).map(|()| result)));
+        self.count(started, busy);
+        self.turn.pass_on(TICK).await;
         match ran {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
@@ -114,9 +130,28 @@ impl Instance {
         }
     }
 
+    /// Adds what a call used to what its stage used.
+    fn count(&self, started: Instant, busy: Duration) {
+        let state = self.store.data();
+        let left = if state.metered { self.store.get_fuel().unwrap_or(0) } else { self.limits.fuel_per_call };
+        self.meter.add(&Usage {
+            calls: 1,
+            fuel: self.limits.fuel_per_call.saturating_sub(left),
+            time: started.elapsed(),
+            busy,
+            host_calls: state.host_calls,
+            memory_peak: state.memory.peak as u64,
+        });
+    }
+
     /// What a trap means.
     pub(super) fn trap(&mut self, error: &wasmtime::Error) -> (CallErrorKind, Option<String>) {
-        let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+        // The names in it are the guest's, and may be of any length.
+        let trace = error.downcast_ref::<WasmBacktrace>().map(|trace| {
+            let mut trace = trace.to_string();
+            trace.truncate(trace.floor_char_boundary(names::MAX_TEXT_BYTES));
+            trace
+        });
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return (CallErrorKind::Exit(exit.0), trace);
         }
@@ -124,10 +159,11 @@ impl Instance {
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => CallErrorKind::OutOfFuel(self.limits.fuel_per_call),
             Some(Trap::Interrupt) => CallErrorKind::TimedOut(self.limits.call_timeout),
-            _ => match (state.memory.refused, &state.last_error) {
-                (Some(wanted), _) => CallErrorKind::OutOfMemory { wanted, limit: state.memory.max },
-                (None, Some((_, message))) if !message.is_empty() => CallErrorKind::Trap(message.clone()),
-                (None, _) => CallErrorKind::Trap(error.root_cause().to_string()),
+            _ => match (state.memory.refused, state.memory.elements_refused, &state.last_error) {
+                (Some(wanted), _, _) => CallErrorKind::OutOfMemory { wanted, limit: state.memory.max },
+                (None, Some(wanted), _) => CallErrorKind::OutOfTable { wanted, limit: MAX_TABLE_ELEMENTS },
+                (None, None, Some((_, message))) if !message.is_empty() => CallErrorKind::Trap(message.clone()),
+                (None, None, _) => CallErrorKind::Trap(error.root_cause().to_string()),
             },
         };
         (kind, trace)
@@ -175,6 +211,10 @@ impl Instance {
         call: &'static str,
         bytes: &[u8],
     ) -> Result<T, CallError> {
+        if bytes.len() > MAX_ANSWER_BYTES {
+            let message = format!("an answer of {} bytes is longer than the limit of {MAX_ANSWER_BYTES}", bytes.len());
+            return Err(self.violation(call, CallErrorKind::Contract(message)));
+        }
         serde_json::from_slice(bytes)
             .map_err(|e| self.violation(call, CallErrorKind::Contract(format!("the answer is not valid: {e}"))))
     }

@@ -15,7 +15,7 @@ use super::imports;
 use crate::digest::Digest;
 
 /// How often a running guest is made to let others run, and its deadline looked at.
-const TICK: Duration = Duration::from_millis(5);
+pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Instances that can live at once: three for each of 1,000 connectors, and some that are being replaced.
 const MAX_INSTANCES: u32 = 4_000;
 /// The most linear memory any connector may be granted. Address space is reserved, not memory.
@@ -24,8 +24,8 @@ const MAX_MEMORY: usize = 1 << 30;
 const MAX_WASM_STACK: usize = 512 << 10;
 /// The stack of a guest's fibre: the guest's own, and room for host functions below it.
 const ASYNC_STACK: usize = 1 << 20;
-/// Elements of a table: a large Rust program has some thousand indirect functions.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Elements of all tables of an instance: a large Rust program has some thousand indirect functions.
+pub(super) const MAX_TABLE_ELEMENTS: usize = 100_000;
 
 /// The engine cannot start on this machine.
 #[derive(Debug, Error)]
@@ -39,19 +39,28 @@ pub struct Engine {
     pub(super) linker: Arc<Linker<HostState>>,
     /// Tells engines apart that would not take each other's machine code.
     pub(super) id: Digest,
+    /// Whether it counts fuel.
+    pub(super) metered: bool,
     _ticker: Arc<Ticker>,
 }
 
 impl Engine {
     /// Starts the engine.
     pub fn new() -> Result<Self, EngineError> {
+        Self::for_measuring(true, true)
+    }
+
+    /// An engine that counts fuel or not, and interrupts guests or not: for benchmarks, which measure what these cost, and
+    /// for nothing else. Without both a guest that loops never ends.
+    pub fn for_measuring(fuel: bool, epochs: bool) -> Result<Self, EngineError> {
         let fail = |error: wasmtime::Error| EngineError(format!("{error:#}"));
-        let inner = wasmtime::Engine::new(&config()).map_err(fail)?;
+        let inner = wasmtime::Engine::new(config().consume_fuel(fuel).epoch_interruption(epochs)).map_err(fail)?;
         let linker = imports::linker(&inner).map_err(fail)?;
         let ticker = Ticker::start(inner.clone()).map_err(|e| EngineError(format!("clock thread: {e}")))?;
         let mut id = Sha256Hasher(Sha256::new());
         inner.precompile_compatibility_hash().hash(&mut id);
-        Ok(Self { inner, linker: Arc::new(linker), id: Digest::of_hasher(id.0), _ticker: Arc::new(ticker) })
+        let id = Digest::of_hasher(id.0);
+        Ok(Self { inner, linker: Arc::new(linker), id, metered: fuel, _ticker: Arc::new(ticker) })
     }
 }
 
@@ -73,8 +82,6 @@ impl Hasher for Sha256Hasher {
 /// What plugins may use. Everything they do not need is off: what is off cannot be wrong.
 fn config() -> Config {
     let mut config = Config::new();
-    config.consume_fuel(true);
-    config.epoch_interruption(true);
     config.max_wasm_stack(MAX_WASM_STACK);
     config.async_stack_size(ASYNC_STACK);
     config.cranelift_opt_level(OptLevel::Speed);

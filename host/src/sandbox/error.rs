@@ -80,6 +80,14 @@ pub enum CallErrorKind {
         /// What it may have, in bytes.
         limit: usize,
     },
+    /// It trapped after it was refused a larger table.
+    #[error("ran out of table elements: {wanted} were asked for in all its tables, the limit is {limit}")]
+    OutOfTable {
+        /// What it asked for in all.
+        wanted: usize,
+        /// What it may have.
+        limit: usize,
+    },
     /// It called `proc_exit`.
     #[error("exited with status {0}; a plugin must return, not exit")]
     Exit(i32),
@@ -122,6 +130,7 @@ impl CallErrorKind {
             Self::OutOfFuel(_) => "sandbar.OutOfFuel",
             Self::TimedOut(_) => "sandbar.TimedOut",
             Self::OutOfMemory { .. } => "sandbar.OutOfMemory",
+            Self::OutOfTable { .. } => "sandbar.OutOfTable",
             Self::Exit(_) => "sandbar.Exit",
             Self::Start(_) => "sandbar.Start",
         }

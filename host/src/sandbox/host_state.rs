@@ -1,22 +1,20 @@
 //! What the host keeps for one instance while it runs: its grants, its ledger, its budgets, its last words.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use sandbar_abi::ErrorClass;
 use sandbar_abi::manifest::Kind;
-use tracing::{debug, error, info, warn};
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use super::error::Identity;
+use super::engine::MAX_TABLE_ELEMENTS;
+use super::fuel;
 use super::ledger::Ledger;
+use super::log::GuestLog;
+use super::turn::Turn;
 
-/// Lines a guest may log at once, stdout and stderr included.
-const LOG_BURST: u32 = 500;
-/// Lines a second a guest may log in the long run.
-const LOG_PER_SECOND: u32 = 50;
 /// Different metrics a plugin may have.
 const MAX_METRICS: usize = 200;
 
@@ -31,9 +29,28 @@ pub(super) struct HostState {
     pub(super) metrics: BTreeMap<String, f64>,
     pub(super) last_error: Option<(Option<ErrorClass>, String)>,
     pub(super) deadline: Instant,
+    pub(super) turn: Arc<Turn>,
+    /// Whether the engine counts fuel; only a benchmark has one that does not.
+    pub(super) metered: bool,
+    /// Fuel that host calls cost and that was not taken yet.
+    pub(super) owed: u64,
+    /// Calls of host functions in the call in progress.
+    pub(super) host_calls: u64,
 }
 
 impl HostState {
+    /// Counts a call of a host function.
+    pub(super) fn host_call(&mut self) -> &mut Self {
+        self.host_calls += 1;
+        self.owed = self.owed.saturating_add(fuel::PER_CALL);
+        self
+    }
+
+    /// Charges for the bytes a host function works on.
+    pub(super) fn owe(&mut self, bytes: usize, per_byte: u64) {
+        self.owed = self.owed.saturating_add((bytes as u64).saturating_mul(per_byte));
+    }
+
     /// Adds to, or replaces, a metric. What is past the bound is left out.
     pub(super) fn metric(&mut self, kind: i32, name: &str, value: f64) {
         const COUNTER: i32 = 0;
@@ -51,6 +68,23 @@ pub(super) struct MemoryLimit {
     pub(super) max: usize,
     pub(super) refused: Option<usize>,
     pub(super) peak: usize,
+    /// Elements of all tables together.
+    elements: usize,
+    /// How many of them the growth in progress adds.
+    growth: usize,
+    pub(super) elements_refused: Option<usize>,
+}
+
+impl MemoryLimit {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, refused: None, peak: 0, elements: 0, growth: 0, elements_refused: None }
+    }
+
+    /// Forgets what was refused: a guest that lives with it is not to be blamed for it later.
+    pub(super) fn begin_call(&mut self) {
+        self.refused = None;
+        self.elements_refused = None;
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -68,126 +102,22 @@ impl ResourceLimiter for MemoryLimit {
         Ok(())
     }
 
-    fn table_growing(&mut self, _now: usize, _wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables; growing one within that bound costs the host nothing new.
+    fn table_growing(&mut self, now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        let growth = wanted.saturating_sub(now);
+        let all = self.elements.saturating_add(growth);
+        if all > MAX_TABLE_ELEMENTS {
+            self.elements_refused = Some(all);
+            return Ok(false);
+        }
+        (self.elements, self.growth) = (all, growth);
         Ok(true)
     }
-}
 
-/// Where a guest's lines go.
-#[derive(Clone, Debug)]
-pub(super) struct GuestLog {
-    identity: Arc<Identity>,
-    quota: LogQuota,
-}
-
-impl GuestLog {
-    pub(super) fn new(identity: Arc<Identity>, quota: LogQuota) -> Self {
-        Self { identity, quota }
-    }
-
-    /// Passes a line on, if the quota allows. The first line left out says so.
-    pub(super) fn line(&self, level: i32, text: &str, now: Instant) {
-        let id = &*self.identity;
-        match self.quota.take(now) {
-            Taken::Yes { dropped } => {
-                if dropped > 0 {
-                    warn!(target: "plugin", connector = %id.connector, task = id.task, plugin = %id.plugin, dropped, "log lines were left out");
-                }
-            }
-            Taken::FirstNo => {
-                warn!(target: "plugin", connector = %id.connector, task = id.task, plugin = %id.plugin, "logs too much, lines are left out for now");
-                return;
-            }
-            Taken::No => return,
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        // A growth that this limit refused has changed nothing, and is told as a failure all the same.
+        if self.elements_refused.is_none() {
+            self.elements -= std::mem::take(&mut self.growth);
         }
-        match level {
-            1 => error!(target: "plugin", connector = %id.connector, task = id.task, plugin = %id.plugin, "{text}"),
-            2 => warn!(target: "plugin", connector = %id.connector, task = id.task, plugin = %id.plugin, "{text}"),
-            3 => info!(target: "plugin", connector = %id.connector, task = id.task, plugin = %id.plugin, "{text}"),
-            _ => debug!(target: "plugin", connector = %id.connector, task = id.task, plugin = %id.plugin, "{text}"),
-        }
-    }
-}
-
-/// How many lines a plugin may log in a task. Clones share it: its streams do, and the instances that follow each other,
-/// because a plugin that fails as soon as it is started would else begin anew each time.
-#[derive(Clone, Debug)]
-pub struct LogQuota(Arc<Mutex<Quota>>);
-
-impl LogQuota {
-    /// A quota of which nothing is used.
-    #[must_use]
-    pub fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Quota::new(now))))
-    }
-
-    fn take(&self, now: Instant) -> Taken {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(now)
-    }
-}
-
-/// A bucket of tokens that refills with time.
-#[derive(Clone, Debug)]
-struct Quota {
-    tokens: u32,
-    refilled: Instant,
-    dropped: u64,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Taken {
-    Yes { dropped: u64 },
-    FirstNo,
-    No,
-}
-
-impl Quota {
-    const fn new(now: Instant) -> Self {
-        Self { tokens: LOG_BURST, refilled: now, dropped: 0 }
-    }
-
-    fn take(&mut self, now: Instant) -> Taken {
-        let passed = now.saturating_duration_since(self.refilled);
-        let fresh = u32::try_from(passed.as_millis() * u128::from(LOG_PER_SECOND) / 1000).unwrap_or(LOG_BURST);
-        // By the second, or else each line let through would bring two about lines that were not.
-        if fresh >= LOG_PER_SECOND {
-            self.tokens = (self.tokens.saturating_add(fresh)).min(LOG_BURST);
-            self.refilled += Duration::from_millis(u64::from(fresh) * 1000 / u64::from(LOG_PER_SECOND));
-        }
-        match self.tokens.checked_sub(1) {
-            Some(left) => {
-                self.tokens = left;
-                Taken::Yes { dropped: std::mem::take(&mut self.dropped) }
-            }
-            None => {
-                self.dropped += 1;
-                if self.dropped == 1 { Taken::FirstNo } else { Taken::No }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_is_cut_and_counted_and_a_trickle_passes() {
-        let start = Instant::now();
-        let mut quota = Quota::new(start);
-        for _ in 0..LOG_BURST {
-            assert_eq!(quota.take(start), Taken::Yes { dropped: 0 });
-        }
-        assert_eq!(quota.take(start), Taken::FirstNo);
-        for n in 0..9 {
-            assert_eq!(quota.take(start + Duration::from_millis(n * 100)), Taken::No);
-        }
-        let later = start + Duration::from_secs(1);
-        assert_eq!(quota.take(later), Taken::Yes { dropped: 10 });
-        for _ in 1..LOG_PER_SECOND {
-            assert_eq!(quota.take(later), Taken::Yes { dropped: 0 });
-        }
-        assert_eq!(quota.take(later), Taken::FirstNo);
+        Ok(())
     }
 }

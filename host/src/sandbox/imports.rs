@@ -1,5 +1,6 @@
 //! The host functions a guest may call: module `sandbar_v1`, and WASI preview 1 over whatever was granted.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use sandbar_abi::manifest::Kind;
@@ -7,9 +8,10 @@ use sandbar_abi::names::{IMPORT_MODULE, MAX_KEY_BYTES, MAX_METRIC_NAME_BYTES, MA
 use sandbar_abi::status::ErrorClass;
 use wasmtime::{Caller, Engine, Linker};
 
+use super::fuel::{self, PER_BYTE, PER_JSON_BYTE};
 use super::host_state::HostState;
 use super::ledger::PutRefused;
-use super::memory;
+use super::{log as guest_log, memory};
 
 /// The answer of a `*_get` for a key that is not there.
 const ABSENT: i64 = -1;
@@ -17,7 +19,7 @@ const ABSENT: i64 = -1;
 /// All host functions, ready to link.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut HostState| &mut state.wasi)?;
+    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut HostState| &mut state.host_call().wasi)?;
     linker.func_wrap(IMPORT_MODULE, "log", log)?;
     linker.func_wrap(IMPORT_MODULE, "set_error", set_error)?;
     linker.func_wrap(IMPORT_MODULE, "metric", metric)?;
@@ -32,55 +34,67 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
 
 type Guest<'a> = Caller<'a, HostState>;
 
-/// Text from a guest: what is too long is cut, what is not UTF-8 is replaced.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT_BYTES)]).into_owned()
+/// Begins a host function: the guest's memory, and what the host keeps for it.
+fn enter<'g>(guest: &'g mut Guest<'_>) -> wasmtime::Result<(&'g mut [u8], &'g mut HostState)> {
+    guest.data_mut().host_call();
+    Ok(memory::of_caller(guest)?.data_and_store_mut(guest))
+}
+
+/// Ends a host function that worked on so many bytes.
+fn pay<T>(guest: Guest<'_>, bytes: usize, per_byte: u64, answer: T) -> wasmtime::Result<T> {
+    let mut guest = guest;
+    guest.data_mut().owe(bytes, per_byte);
+    fuel::settle(guest)?;
+    Ok(answer)
 }
 
 fn log(mut guest: Guest<'_>, level: i32, ptr: i32, len: i32) -> wasmtime::Result<()> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
-    let text = text(memory::slice(bytes, "log: line", ptr, len)?);
-    state.log.line(level, &text, Instant::now());
-    Ok(())
+    let (bytes, state) = enter(&mut guest)?;
+    let line = memory::slice(bytes, "log: line", ptr, len)?;
+    state.log.line(level, line, Instant::now());
+    let size = line.len().min(MAX_TEXT_BYTES);
+    pay(guest, size, PER_BYTE, ())
 }
 
 fn set_error(mut guest: Guest<'_>, class: i32, ptr: i32, len: i32) -> wasmtime::Result<()> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
-    let text = text(memory::slice(bytes, "set_error: message", ptr, len)?);
-    state.last_error = Some((ErrorClass::from_code(class.into()), text));
-    Ok(())
+    let (bytes, state) = enter(&mut guest)?;
+    let text = guest_log::text(memory::slice(bytes, "set_error: message", ptr, len)?);
+    let size = text.len();
+    state.last_error = Some((ErrorClass::from_code(class.into()), text.into_owned()));
+    pay(guest, size, PER_BYTE, ())
 }
 
 fn metric(mut guest: Guest<'_>, kind: i32, ptr: i32, len: i32, value: f64) -> wasmtime::Result<()> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let (bytes, state) = enter(&mut guest)?;
     let name = memory::slice(bytes, "metric: name", ptr, len)?;
-    if let Ok(name) = std::str::from_utf8(name)
-        && name.len() <= MAX_METRIC_NAME_BYTES
+    let size = name.len().min(MAX_METRIC_NAME_BYTES);
+    if size == name.len()
+        && let Ok(name) = std::str::from_utf8(name)
     {
         state.metric(kind, name, value);
     }
-    Ok(())
+    pay(guest, size, PER_BYTE, ())
 }
 
 fn config_get(guest: Guest<'_>, kp: i32, kl: i32, op: i32, cap: i32) -> wasmtime::Result<i64> {
-    get(guest, "config_get", [kp, kl, op, cap], |state, key| {
+    get(guest, "config_get", [kp, kl, op, cap], PER_BYTE, |state, key| {
         let value = state.config.get(std::str::from_utf8(key).ok()?)?;
         Some(match value {
-            serde_json::Value::String(text) => text.clone().into_bytes(),
-            other => other.to_string().into_bytes(),
+            serde_json::Value::String(text) => Cow::Borrowed(text.as_bytes()),
+            other => Cow::Owned(other.to_string().into_bytes()),
         })
     })
 }
 
 fn offset_get(guest: Guest<'_>, kp: i32, kl: i32, op: i32, cap: i32) -> wasmtime::Result<i64> {
-    get(guest, "offset_get", [kp, kl, op, cap], |state, key| {
+    get(guest, "offset_get", [kp, kl, op, cap], PER_JSON_BYTE, |state, key| {
         let partition = super::ledger::canonical(key)?;
-        state.ledger.offset(&partition).map(|offset| offset.as_bytes().to_vec())
+        state.ledger.offset(&partition).map(|offset| Cow::Borrowed(offset.as_bytes()))
     })
 }
 
 fn state_get(guest: Guest<'_>, kp: i32, kl: i32, op: i32, cap: i32) -> wasmtime::Result<i64> {
-    get(guest, "state_get", [kp, kl, op, cap], |state, key| state.ledger.state(key).map(<[u8]>::to_vec))
+    get(guest, "state_get", [kp, kl, op, cap], PER_BYTE, |state, key| state.ledger.state(key).map(Cow::Borrowed))
 }
 
 /// Copies a value out if it fits `cap`, and returns its length either way.
@@ -88,46 +102,66 @@ fn get(
     mut guest: Guest<'_>,
     what: &'static str,
     [kp, kl, op, cap]: [i32; 4],
-    value: impl FnOnce(&HostState, &[u8]) -> Option<Vec<u8>>,
+    per_key_byte: u64,
+    value: impl for<'s> FnOnce(&'s HostState, &[u8]) -> Option<Cow<'s, [u8]>>,
 ) -> wasmtime::Result<i64> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, what, kp, kl)?;
     if key.len() > MAX_KEY_BYTES {
-        return Ok(ABSENT);
+        return pay(guest, 0, PER_BYTE, ABSENT);
     }
-    let Some(value) = value(state, key) else { return Ok(ABSENT) };
-    if value.len() <= cap.cast_unsigned() as usize {
-        let len = i32::try_from(value.len())?;
-        memory::slice_mut(bytes, what, op, len)?.copy_from_slice(&value);
-    }
-    Ok(i64::try_from(value.len())?)
+    let key_len = key.len();
+    let value = value(state, key);
+    let (answer, size) = match &value {
+        None => (ABSENT, 0),
+        Some(value) => {
+            if value.len() <= cap.cast_unsigned() as usize {
+                let len = i32::try_from(value.len())?;
+                memory::slice_mut(bytes, what, op, len)?.copy_from_slice(value);
+            }
+            (i64::try_from(value.len())?, value.len())
+        }
+    };
+    guest.data_mut().owe(key_len, per_key_byte);
+    pay(guest, size, PER_BYTE, answer)
 }
 
 fn offset_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmtime::Result<i32> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, "offset_put: key", kp, kl)?;
     let value = memory::slice(bytes, "offset_put: value", vp, vl)?;
-    if state.kind != Kind::Source {
-        return Ok(code(Err(PutRefused::NotASource)));
-    }
-    Ok(code(fits(key, value).and_then(|()| state.ledger.put_offset(key, value))))
+    let (fits, size) = fits(key, value);
+    let put = match state.kind {
+        Kind::Source => fits.and_then(|()| state.ledger.put_offset(key, value)),
+        _ => Err(PutRefused::NotASource),
+    };
+    pay(guest, size, PER_JSON_BYTE, code(put))
 }
 
 fn state_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmtime::Result<i32> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, "state_put: key", kp, kl)?;
     let value = memory::slice(bytes, "state_put: value", vp, vl)?;
-    Ok(code(fits(key, value).and_then(|()| state.ledger.put_state(key, value))))
+    let (fits, size) = fits(key, value);
+    let put = fits.and_then(|()| state.ledger.put_state(key, value));
+    pay(guest, size, PER_BYTE, code(put))
 }
 
 fn state_delete(mut guest: Guest<'_>, kp: i32, kl: i32) -> wasmtime::Result<i32> {
-    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, "state_delete: key", kp, kl)?;
-    Ok(code(fits(key, &[]).map(|()| state.ledger.delete_state(key))))
+    let (fits, size) = fits(key, &[]);
+    let deleted = fits.map(|()| state.ledger.delete_state(key));
+    pay(guest, size, PER_BYTE, code(deleted))
 }
 
-fn fits(key: &[u8], value: &[u8]) -> Result<(), PutRefused> {
-    if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES { Err(PutRefused::BadArgument) } else { Ok(()) }
+/// Whether key and value are as long as they may be, and how many bytes there are to work on.
+fn fits(key: &[u8], value: &[u8]) -> (Result<(), PutRefused>, usize) {
+    if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+        (Err(PutRefused::BadArgument), 0)
+    } else {
+        (Ok(()), key.len() + value.len())
+    }
 }
 
 fn code(put: Result<(), PutRefused>) -> i32 {

@@ -6,19 +6,26 @@ use std::time::{Duration, Instant};
 use sandbar_abi::message::{AssignedPartition, Open, Partitions};
 use sandbar_abi::status::CloseReason;
 use sandbar_abi::{Frame, names};
-use wasmtime::{Memory, Store, TypedFunc, UpdateDeadline};
+use wasmtime::{Memory, Store, Trap, TypedFunc, UpdateDeadline};
 
 use super::call::clamp;
 use super::compile::Compiled;
+use super::engine::MAX_TABLE_ELEMENTS;
 use super::error::{CallError, CallErrorKind, Identity};
 use super::exports::Exports;
-use super::host_state::{GuestLog, HostState, LogQuota, MemoryLimit};
+use super::host_state::{HostState, MemoryLimit};
 use super::ledger::Ledger;
+use super::log::{GuestLog, LogQuota};
 use super::reply::{self, PollReply, TransformReply};
+use super::turn::Turn;
+use super::usage::Meter;
 use super::wasi::{self, Grants};
 use super::{Limits, Outcomes};
 use crate::batch::Batch;
 use crate::broker::StatePlace;
+
+/// The most bytes one call of WASI may have the host copy: no plugin writes more at once than a frame holds.
+const MAX_WASI_BYTES: usize = names::MAX_FRAME_BYTES;
 
 /// What an instance is started with.
 #[derive(Clone, Debug)]
@@ -33,6 +40,8 @@ pub struct OpenSpec {
     pub grants: Grants,
     /// How much it may log; instances that follow each other share it.
     pub log: LogQuota,
+    /// Counts what it uses; instances that follow each other share it too.
+    pub meter: Arc<Meter>,
 }
 
 /// A running plugin.
@@ -42,6 +51,8 @@ pub struct Instance {
     pub(super) exports: Exports,
     pub(super) identity: Arc<Identity>,
     pub(super) limits: Limits,
+    pub(super) meter: Arc<Meter>,
+    pub(super) turn: Arc<Turn>,
     /// The guest's input buffer, and how much it holds.
     pub(super) input: (u32, usize),
     /// A call ended in a way after which its memory means nothing: it is never called again.
@@ -67,20 +78,30 @@ impl Instance {
             kind: spec.open.kind,
             config: spec.open.config.clone(),
             ledger,
-            memory: MemoryLimit { max: spec.limits.memory_max_bytes, refused: None, peak: 0 },
+            memory: MemoryLimit::new(spec.limits.memory_max_bytes),
             log,
             metrics: std::collections::BTreeMap::new(),
             last_error: None,
             deadline: Instant::now() + spec.limits.call_timeout,
+            turn: Arc::new(Turn::new(Instant::now())),
+            metered: compiled.engine.metered,
+            owed: 0,
+            host_calls: 0,
         };
         let mut store = Store::new(&compiled.engine.inner, state);
         store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(MAX_WASI_BYTES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
-            if Instant::now() >= store.data().deadline {
+            let (state, now) = (store.data(), Instant::now());
+            if now >= state.deadline {
                 return Ok(UpdateDeadline::Interrupt);
             }
-            Ok(UpdateDeadline::Yield(1))
+            // WASI's functions cannot take fuel themselves. The guest's counter is not up to date here, but never behind.
+            if state.metered && state.owed > store.get_fuel()? {
+                return Err(Trap::OutOfFuel.into());
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(state.turn.stand_back(now))))
         });
         let mut instance = match Self::start(compiled, store, spec).await {
             Ok(instance) => instance,
@@ -97,24 +118,29 @@ impl Instance {
         mut store: Store<HostState>,
         spec: &OpenSpec,
     ) -> Result<Self, (String, Store<HostState>)> {
-        // Instantiating runs no guest code: a start function is refused when the module is validated.
-        if let Err(error) = store.set_fuel(spec.limits.fuel_per_call) {
+        // Instantiating runs no guest code: a start function is refused when the module is validated. Laying out data that
+        // does not fit takes fuel all the same.
+        if store.data().metered
+            && let Err(error) = store.set_fuel(spec.limits.fuel_per_call)
+        {
             return Err((format!("{error:#}"), store));
         }
         let instance = match compiled.pre.instantiate_async(&mut store).await {
             Ok(instance) => instance,
-            Err(error) => return Err((format!("{error:#}"), store)),
+            Err(error) => return Err((why_not(&store.data().memory, &error), store)),
         };
         let Some(memory) = instance.get_memory(&mut store, names::MEMORY) else {
             return Err((format!("it exports no memory named {:?}", names::MEMORY), store));
         };
         match Exports::find(&instance, &mut store) {
             Ok(exports) => Ok(Self {
+                turn: Arc::clone(&store.data().turn),
                 store,
                 memory,
                 exports,
                 identity: Arc::clone(&spec.identity),
                 limits: spec.limits.clone(),
+                meter: Arc::clone(&spec.meter),
                 input: (0, 0),
                 is_dead: false,
             }),
@@ -136,15 +162,16 @@ impl Instance {
     }
 
     /// Asks a source for records.
-    pub async fn poll(&mut self, records: usize, bytes: usize, timeout: Duration) -> Result<PollReply, CallError> {
+    pub async fn poll(&mut self, records: usize, bytes_max: usize, timeout: Duration) -> Result<PollReply, CallError> {
         let function = self.export("poll", self.exports.poll.clone())?;
-        let args = (clamp(records), clamp(bytes), clamp(usize::try_from(timeout.as_millis()).unwrap_or(usize::MAX)));
+        let args =
+            (clamp(records), clamp(bytes_max), clamp(usize::try_from(timeout.as_millis()).unwrap_or(usize::MAX)));
         let output = self.call("poll", &function, args, StatePlace::Task).await?;
         let reply = match output {
             None => PollReply { output: None, end_of_data: false },
             Some(bytes) => {
                 let batch = self.batch("poll", bytes)?;
-                reply::check_poll(&batch.frame())
+                reply::check_poll(&batch.frame(), records, bytes_max)
                     .map_err(|message| self.violation("poll", CallErrorKind::Contract(message)))?;
                 let end_of_data = batch.frame().end_of_data();
                 PollReply { output: Some(batch).filter(|b| !b.is_empty()), end_of_data }
@@ -269,12 +296,6 @@ impl Instance {
         &self.store.data().metrics
     }
 
-    /// The most linear memory it has had, in bytes.
-    #[must_use]
-    pub fn peak_memory(&self) -> usize {
-        self.store.data().memory.peak
-    }
-
     async fn tell(
         &mut self,
         call: &'static str,
@@ -285,5 +306,14 @@ impl Instance {
             .map_err(|e| self.error(call, CallErrorKind::Contract(e.to_string())))?;
         let args = self.pass(call, &message).await?;
         self.call(call, function, args, StatePlace::Task).await
+    }
+}
+
+/// Why there is no instance. What it needs from its start and may not have is told in our words.
+fn why_not(memory: &MemoryLimit, error: &wasmtime::Error) -> String {
+    match (memory.refused, memory.elements_refused) {
+        (Some(wanted), _) => CallErrorKind::OutOfMemory { wanted, limit: memory.max }.to_string(),
+        (None, Some(wanted)) => CallErrorKind::OutOfTable { wanted, limit: MAX_TABLE_ELEMENTS }.to_string(),
+        (None, None) => format!("{error:#}"),
     }
 }

@@ -103,12 +103,26 @@ fn cut(message: &str) -> String {
     message[..message.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
 }
 
-/// Checks that no record of a source names an input: it has none, and what is done about records goes by their inputs.
-pub(super) fn check_poll(frame: &Frame<'_>) -> Result<(), String> {
-    match frame.records().enumerate().find_map(|(index, record)| Some((index, record.input?))) {
-        Some((index, input)) => Err(format!("output {index} names input {input}, a poll has none")),
-        None => Ok(()),
+/// Checks that a source keeps to what it was asked for, and that no record names an input: a poll has none, and what is
+/// done about records goes by their inputs.
+pub(super) fn check_poll(frame: &Frame<'_>, max_records: usize, max_bytes: usize) -> Result<(), String> {
+    let records = frame.len();
+    if records > max_records {
+        return Err(format!("{records} records were returned, at most {max_records} were asked for"));
     }
+    let mut bytes = 0;
+    for (index, record) in frame.records().enumerate() {
+        if let Some(input) = record.input {
+            return Err(format!("output {index} names input {input}, a poll has none"));
+        }
+        if index > 0 && bytes >= max_bytes {
+            return Err(format!(
+                "record {index} was added to keys and values of {bytes} bytes, no more were asked for than {max_bytes}"
+            ));
+        }
+        bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    }
+    Ok(())
 }
 
 /// Checks that each record a transform returned names an input that went well.

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use super::host_state::GuestLog;
+use super::log::GuestLog;
 
 /// Bytes a guest may print in one go.
 const WRITE_PERMIT: usize = 64 << 10;
@@ -48,9 +48,18 @@ impl Lines {
             let room = MAX_TEXT_BYTES - self.partial.len();
             self.partial.extend_from_slice(&line[..line.len().min(room)]);
             if ended && !self.partial.is_empty() {
-                self.log.line(self.level, &String::from_utf8_lossy(&self.partial), now);
+                self.log.line(self.level, &self.partial, now);
                 self.partial.clear();
             }
+        }
+    }
+}
+
+/// What was printed last is a line even if nothing ended it: often enough it says why the instance ended.
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.partial.is_empty() {
+            self.log.line(self.level, &self.partial, Instant::now());
         }
     }
 }

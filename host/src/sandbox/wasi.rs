@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _};
 
-use super::host_state::GuestLog;
+use super::log::GuestLog;
 use super::stdio::GuestOutput;
 
 /// What the operator grants of what the manifest asks for.

@@ -110,6 +110,11 @@ impl Context {
             {
                 let (offsets, state) = ledger.take_staged();
                 let open = self.open_part();
+                // They count as records do: what is not committed is in memory, and a plugin may change much with each call.
+                open.bytes +=
+                    offsets.iter().map(|o| o.partition.len() + o.offset.as_ref().map_or(0, String::len)).sum::<usize>();
+                open.bytes +=
+                    state.iter().map(|s| s.key.len() + s.value.as_ref().map_or(0, bytes::Bytes::len)).sum::<usize>();
                 open.commit.source_offsets.extend(offsets);
                 open.commit.state.extend(state);
             }

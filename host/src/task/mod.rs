@@ -17,7 +17,7 @@ mod transform;
 
 pub use backoff::Backoff;
 pub use plan::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
-pub use progress::{Progress, Snapshot};
+pub use progress::{Progress, Snapshot, StageUsage};
 
 use std::sync::Arc;
 

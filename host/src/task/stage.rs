@@ -14,7 +14,7 @@ use super::context::Context;
 use super::plan::{Plan, StagePlan};
 use super::progress::Progress;
 use crate::broker::StatePlace;
-use crate::sandbox::{CallError, CallErrorKind, Compiled, Identity, Instance, Ledger, LogQuota, OpenSpec};
+use crate::sandbox::{CallError, CallErrorKind, Compiled, Identity, Instance, Ledger, LogQuota, OpenSpec, Taken};
 
 /// See the module.
 pub(super) struct Stage {
@@ -23,6 +23,8 @@ pub(super) struct Stage {
     spec: OpenSpec,
     guest: Guest,
     progress: Arc<Progress>,
+    /// How often it may be told that an instance is thrown away: a plugin may die as often as it is called.
+    discards: LogQuota,
 }
 
 /// The ledger is wherever the guest is, or waits for the next one.
@@ -59,9 +61,11 @@ impl Stage {
                 limits: stage.limits.clone(),
                 grants: stage.grants.clone(),
                 log: LogQuota::new(Instant::now()),
+                meter: progress.meter(&stage.alias),
             },
             guest: Guest::Gone(Box::new(Ledger::new(&stage.alias, stage.limits.state_max_bytes))),
             progress: Arc::clone(progress),
+            discards: LogQuota::new(Instant::now()),
         }
     }
 
@@ -116,10 +120,15 @@ impl Stage {
 
     /// Never calls the live instance again. What its calls put that succeeded stays.
     pub(super) fn discard(&mut self, why: &CallError) {
-        if let Some(trace) = &why.trace {
-            info!(stage = %self.alias, error = %why, %trace, "the instance is thrown away");
-        } else {
-            info!(stage = %self.alias, error = %why, "the instance is thrown away");
+        match self.discards.take(Instant::now()) {
+            Taken::Yes { dropped } => {
+                let dropped = (dropped > 0).then_some(dropped);
+                info!(stage = %self.alias, error = %why, trace = why.trace, dropped, "the instance is thrown away");
+            }
+            Taken::FirstNo => {
+                warn!(stage = %self.alias, error = %why, "instances are thrown away too often to tell of each");
+            }
+            Taken::No => {}
         }
         if let Guest::Live(instance) = std::mem::replace(&mut self.guest, Guest::Moving) {
             self.guest = Guest::Gone(Box::new(instance.into_ledger()));

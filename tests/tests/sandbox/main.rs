@@ -1,6 +1,8 @@
 //! One test for each way in which a guest can misbehave, at the level of one instance: what the error says, what is left
 //! of the guest's work, and that nobody else notices.
 
+mod budgets;
+mod directories;
 mod frames;
 mod grants;
 mod host_functions;
@@ -61,7 +63,7 @@ pub(crate) fn spec(limits: Limits, grants: Grants) -> OpenSpec {
         features: Vec::new(),
     };
     let identity = Arc::new(Identity { plugin, version, connector, task: 0 });
-    OpenSpec { identity, open, limits, grants, log: LogQuota::new(Instant::now()) }
+    OpenSpec { identity, open, limits, grants, log: LogQuota::new(Instant::now()), meter: Arc::default() }
 }
 
 /// Opens an instance that is granted nothing.
