@@ -91,6 +91,7 @@ impl Instance {
         state.ledger.begin_call(place);
         state.last_error = None;
         state.memory.begin_call();
+        state.answer = None;
         state.deadline = deadline;
         (state.owed, state.host_calls) = (0, 0);
         let metered = state.metered;
@@ -117,6 +118,8 @@ impl Instance {
         // A call that ends owing more fuel than it has left did not keep to its budget, however it ended.
         let ran = ran.map(|ran| ran.and_then(|result| fuel::settle(&mut self.store).map(|()| result)));
         self.count(started, busy);
+        // An answer that the guest had no room for may be megabytes.
+        self.data().answer = None;
         self.turn.pass_on(TICK).await;
         match ran {
             Ok(Ok(result)) => Ok(result),

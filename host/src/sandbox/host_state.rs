@@ -14,6 +14,7 @@ use super::fuel;
 use super::ledger::Ledger;
 use super::log::GuestLog;
 use super::turn::Turn;
+use crate::http;
 
 /// Different metrics a plugin may have.
 const MAX_METRICS: usize = 200;
@@ -36,6 +37,9 @@ pub(super) struct HostState {
     pub(super) owed: u64,
     /// Calls of host functions in the call in progress.
     pub(super) host_calls: u64,
+    pub(super) http: Option<Arc<http::Client>>,
+    /// The answer to a request, until the guest has room for it or the call ends.
+    pub(super) answer: Option<Vec<u8>>,
 }
 
 impl HostState {

@@ -87,6 +87,8 @@ impl Instance {
             metered: compiled.engine.metered,
             owed: 0,
             host_calls: 0,
+            http: spec.grants.http.clone(),
+            answer: None,
         };
         let mut store = Store::new(&compiled.engine.inner, state);
         store.limiter(|state| &mut state.memory);

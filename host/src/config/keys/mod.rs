@@ -10,16 +10,22 @@ mod worker;
 pub use connector::*;
 pub use worker::*;
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use sandbar_abi::manifest::Kind as Plugin;
+use sandbar_abi::pattern::Pattern;
 use semver::VersionReq;
 
 use crate::digest::Digest;
 use crate::trust::{KeyError, PublicKey};
+/// What stands for a name that the file chooses.
+const ALIAS: &str = "<alias>";
 
 /// A key of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Key {
-    /// Its name; `*` at its end stands for any rest, `<alias>` for the name of a transform.
+    /// Its name; `*` at its end stands for any rest, `<alias>` for a name that the file chooses.
     pub name: &'static str,
     /// What its value is.
     pub kind: Kind,
@@ -64,6 +70,10 @@ pub enum Kind {
     Digests,
     /// Public keys of minisign's, or paths of their `.pub` files, separated by commas.
     PublicKeys,
+    /// Hosts as grants name them, separated by commas.
+    Hosts,
+    /// Addresses and blocks of them, separated by commas.
+    Addresses,
     /// Properties that are passed on as they are.
     Properties,
 }
@@ -78,10 +88,18 @@ impl Key {
     /// Whether a key of a file is this one.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        match self.name.split_once('*') {
-            Some((prefix, _)) => name.len() > prefix.len() && name.starts_with(prefix),
-            None => name == self.name,
+        if let Some((prefix, _)) = self.name.split_once('*') {
+            return name.len() > prefix.len() && name.starts_with(prefix);
         }
+        let Some((prefix, suffix)) = self.name.split_once(ALIAS) else { return name == self.name };
+        let alias = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        alias.is_some_and(|alias| !alias.is_empty() && !alias.contains('.'))
+    }
+
+    /// The key's name for one alias.
+    #[must_use]
+    pub fn name_for(&self, alias: &str) -> String {
+        self.name.replace(ALIAS, alias)
     }
 
     /// Whether the name stands for more than itself.
@@ -95,7 +113,16 @@ impl Kind {
     /// Whether the value is a list.
     #[must_use]
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::Topics | Self::Names | Self::Directories | Self::Digests | Self::PublicKeys)
+        matches!(
+            self,
+            Self::Topics
+                | Self::Names
+                | Self::Directories
+                | Self::Digests
+                | Self::PublicKeys
+                | Self::Hosts
+                | Self::Addresses
+        )
     }
 
     /// Whether empty text stands for no value, as in Kafka Connect's own defaults.
@@ -126,6 +153,8 @@ impl Kind {
             Self::Digests => text.parse::<Digest>().map(drop).map_err(|error| format!("\"{text}\" {error}")),
             Self::PublicKeys if is_key_file(text) => Ok(()),
             Self::PublicKeys => PublicKey::parse(text).map(drop).map_err(|error| public_key(text, error)),
+            Self::Hosts => text.parse::<Pattern>().map(drop).map_err(|error| error.to_string()),
+            Self::Addresses => block(text).map(drop),
         }
     }
 }
@@ -183,6 +212,13 @@ fn directory(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A block of addresses; one address is a block of one.
+pub(in crate::config) fn block(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let wrong = |_| format!("\"{text}\" is neither an address nor a block of them, as 10.1.0.0/16");
+    address.or_else(|_| text.parse::<IpNet>()).map_err(wrong)
+}
+
 /// Declares keys and the table of them; the documentation comments are the documentation of the keys.
 macro_rules! keys {
     (
@@ -236,6 +272,9 @@ mod tests {
             (Kind::Digests, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852B855"),
             (Kind::PublicKeys, "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"),
             (Kind::PublicKeys, "keys/release.pub"),
+            (Kind::Hosts, "http://*.example.com:8080"),
+            (Kind::Addresses, "10.1.0.0/16"),
+            (Kind::Addresses, "::1"),
         ];
         for (kind, text) in good {
             assert_eq!(kind.check(text), Ok(()), "{text}");
@@ -255,6 +294,10 @@ mod tests {
             (Kind::Digests, "e3b0"),
             (Kind::PublicKeys, "RWQf6LRCGA9i53mlYecO4Iz"),
             (Kind::PublicKeys, "release.key"),
+            (Kind::Hosts, "*"),
+            (Kind::Hosts, "https://example.com/"),
+            (Kind::Addresses, "10.1.0.0/33"),
+            (Kind::Addresses, "localhost"),
         ];
         for (kind, text) in bad {
             assert!(kind.check(text).is_err(), "{text}");
@@ -266,5 +309,9 @@ mod tests {
         assert!(PRODUCER_OVERRIDE.matches("producer.override.linger.ms"));
         assert!(!PRODUCER_OVERRIDE.matches("producer.override."));
         assert!(!TASKS_MAX.matches("tasks.max.enforce"));
+        assert!(SANDBOX_HTTP_INJECT_HOSTS.matches("sandbox.http.inject.api.hosts"));
+        for name in ["sandbox.http.inject..hosts", "sandbox.http.inject.hosts", "sandbox.http.inject.a.b.hosts"] {
+            assert!(!SANDBOX_HTTP_INJECT_HOSTS.matches(name), "{name}");
+        }
     }
 }
