@@ -36,6 +36,8 @@ mod error;
 mod export;
 pub mod guest;
 pub mod host;
+pub mod http;
+pub mod json;
 mod records;
 mod sys;
 #[cfg(not(target_arch = "wasm32"))]
