@@ -29,8 +29,8 @@ fn refused(config: Value) -> String {
 }
 
 /// A server that answers with these statuses in turn, then with 200.
-fn server(statuses: &[u16]) -> Http {
-    let mut statuses = statuses.to_vec().into_iter();
+fn server<const N: usize>(statuses: [u16; N]) -> Http {
+    let mut statuses = statuses.into_iter();
     testing::http(move |_| Ok(answer(statuses.next().unwrap_or(200))))
 }
 
@@ -81,7 +81,7 @@ fn the_manifest_and_the_defaults_agree() {
 
 #[test]
 fn a_record_is_a_request_with_its_value() {
-    let http = server(&[]);
+    let http = server([]);
     let mut sink = open(json!({"headers": {"X-Key": "k-${key}", "Authorization": "Bearer x"}}));
     let binary = TestRecord::new("a", vec![0xFF, 0]).at("t", 3, 9);
     assert!(sink.write(&[binary]).unwrap().results.is_empty());
@@ -97,7 +97,7 @@ fn a_record_is_a_request_with_its_value() {
 
 #[test]
 fn placeholders_in_the_url_are_percent_encoded_and_cannot_lead_elsewhere() {
-    let http = server(&[]);
+    let http = server([]);
     let url = "https://hook/${topic}/${partition}/${key}?o=${offset}&n=${value.user.name}&big=${value.n}";
     let mut sink = open(json!({"url": url}));
     let value = r#"{"user": {"name": "a&b=c#d é"}, "n": 12345678901234567890.10}"#;
@@ -124,7 +124,7 @@ fn placeholders_in_the_url_are_percent_encoded_and_cannot_lead_elsewhere() {
 
 #[test]
 fn no_record_adds_a_header() {
-    let http = server(&[]);
+    let http = server([]);
     let mut sink = open(json!({"headers": {"X-Key": "${key}"}}));
     for key in ["a\r\nX-Admin: 1", "a\nb", "a\0", "é"] {
         let out = sink.write(&[TestRecord::new(key, "1").at("t", 0, 0)]).unwrap();
@@ -135,7 +135,7 @@ fn no_record_adds_a_header() {
 
 #[test]
 fn a_body_of_json_stays_json_whatever_a_record_holds() {
-    let http = server(&[]);
+    let http = server([]);
     let body = r#"{"id": "${topic}/${key}", "key": ${key}, "at": ${offset}, "all": ${value}, "a": ${value.a}, "b": "${value.s}"}"#;
     let mut sink = open(json!({"body": body}));
     let value = r#"{"a": {"x": [1.0]}, "s": "q\"\\\n"}"#;
@@ -153,7 +153,7 @@ fn a_body_of_json_stays_json_whatever_a_record_holds() {
 
 #[test]
 fn a_body_of_text_is_text() {
-    let http = server(&[]);
+    let http = server([]);
     let mut sink = open(json!({"body": "${key}=${value.a};", "content.type": "text/plain", "method": "PUT"}));
     sink.write(&[TestRecord::new("k\"", r#"{"a": "\"x"}"#).at("t", 0, 7)]).unwrap();
     let request = &http.requests()[0];
@@ -175,7 +175,7 @@ fn null_values_are_skipped_sent_or_fail() {
             Some("{\"v\": null, \"w\": null}"),
         ),
     ] {
-        let http = server(&[]);
+        let http = server([]);
         let mut sink = open(config.clone());
         let out = sink.write(&[TestRecord::default().at("t", 0, 0)]).unwrap();
         assert_eq!(dispositions(&out).first().copied().unwrap_or(Done), disposition, "{config}");
@@ -185,7 +185,7 @@ fn null_values_are_skipped_sent_or_fail() {
 
 #[test]
 fn batches_keep_to_their_bounds_and_to_one_target() {
-    let http = server(&[]);
+    let http = server([]);
     let mut sink = open(json!({"mode": "batch", "batch.max.records": 3}));
     sink.write(&records(0..7)).unwrap();
     assert_eq!(bodies(&http), ["[0,1,2]", "[3,4,5]", "[6]"]);
@@ -210,7 +210,7 @@ fn batches_keep_to_their_bounds_and_to_one_target() {
 
 #[test]
 fn what_cannot_stand_in_a_batch_fails_alone() {
-    let http = server(&[]);
+    let http = server([]);
     let mut sink = open(json!({"mode": "batch"}));
     let mut batch = records(0..4);
     batch[1].value = Some(b"1,2".to_vec());
@@ -228,7 +228,7 @@ fn what_cannot_stand_in_a_batch_fails_alone() {
 
 #[test]
 fn a_refusal_is_about_the_record_and_says_why() {
-    let http = server(&[200, 404, 301]);
+    let http = server([200, 404, 301]);
     let mut sink = open(json!({"url": "https://hook/in?token=secret"}));
     let out = sink.write(&records(0..4)).unwrap();
     assert_eq!(dispositions(&out), [Done, Failed, Failed, Done]);
@@ -257,7 +257,7 @@ fn a_batch_that_is_refused_is_split_until_the_record_to_blame_is_alone() {
     assert_eq!(taken, (0..16).filter(|n| ![5, 6].contains(n)).collect::<Vec<_>>(), "each once, and in order");
 
     // Who may not write at all is not asked for each record.
-    let http = server(&[403]);
+    let http = server([403]);
     let out = sink.write(&records(0..16)).unwrap();
     assert!(dispositions(&out).iter().all(|d| *d == Failed));
     assert_eq!(http.requests().len(), 1);
@@ -266,7 +266,7 @@ fn a_batch_that_is_refused_is_split_until_the_record_to_blame_is_alone() {
 #[test]
 fn what_was_taken_is_not_sent_again_after_a_failure_in_the_middle() {
     for (status, config) in [(429, json!({})), (503, json!({"mode": "batch", "batch.max.records": 1}))] {
-        let http = server(&[200, 200, status]);
+        let http = server([200, 200, status]);
         let mut sink = open(config);
         let out = sink.write(&records(0..5)).unwrap();
         assert_eq!(dispositions(&out), [Done, Done, Retry, NotAttempted, NotAttempted]);
@@ -279,7 +279,7 @@ fn what_was_taken_is_not_sent_again_after_a_failure_in_the_middle() {
 
 #[test]
 fn a_failure_at_the_start_is_one_of_the_call() {
-    let _http = server(&[500]);
+    let _http = server([500]);
     let mut sink = open(json!({}));
     let (class, message) = sink.write(&records(0..2)).unwrap_err();
     assert_eq!((class, message.as_str()), (ErrorClass::Retryable, "POST https://hook/in answered 500: because"));
@@ -327,7 +327,7 @@ fn no_answer_is_retried_where_it_may_pass_and_fatal_where_not() {
 
 #[test]
 fn which_statuses_are_retried_is_configured() {
-    let _http = server(&[409, 500]);
+    let _http = server([409, 500]);
     let mut sink = open(json!({"retry.statuses": "409"}));
     assert_eq!(sink.write(&records(0..1)).unwrap_err().0, ErrorClass::Retryable);
     assert_eq!(dispositions(&sink.write(&records(0..1)).unwrap()), [Failed]);
@@ -338,7 +338,7 @@ fn records_have_names_that_stay_the_same_when_they_come_again() {
     let names = |http: &Http| -> Vec<_> {
         http.requests().iter().map(|request| header(request, "Idempotency-Key").unwrap().to_owned()).collect()
     };
-    let http = server(&[200, 200, 500]);
+    let http = server([200, 200, 500]);
     let mut sink = open(json!({"idempotency.header": "Idempotency-Key"}));
     // Behind a transform several records may come of one.
     let same = |value: &str| TestRecord::value(value).at("t", 2, 8);
@@ -358,7 +358,7 @@ fn records_have_names_that_stay_the_same_when_they_come_again() {
 
 #[test]
 fn what_is_too_large_for_any_request_fails_before_it_is_sent() {
-    let http = server(&[]);
+    let http = server([]);
     let out = open(json!({})).write(&[TestRecord::value(vec![b'x'; 16 << 20]).at("t", 0, 0)]).unwrap();
     assert!(message(&out, 0).contains("more than a request can carry"));
     assert!(http.requests().is_empty());
@@ -390,7 +390,7 @@ mod properties {
         /// Whatever a record holds, what it is put into keeps its shape, and what was put in can be read back.
         #[test]
         fn a_record_stays_where_it_was_put(key in "\\PC{0,12}|[./%\"\\\\\r\n\0]{0,6}", text in "\\PC{0,12}|[\"\\\\\r\n]{0,6}") {
-            let http = server(&[]);
+            let http = server([]);
             let mut sink = open(json!({
                 "url": "https://hook/a/${key}/b?x=${value.t}&y=1",
                 "body": r#"{"key": "<${key}>", "text": ${value.t}, "last": true}"#,
