@@ -53,7 +53,8 @@ impl<'a> Delivery<'a> {
         Self { settings, results, began: Instant::now() }
     }
 
-    /// Sends records, and says in the results what became of them. `last` is the name of the last record that is resolved, before and after.
+    /// Sends records, and says in the results what became of them. `last` is the name of the last record that is resolved,
+    /// before the call and after it.
     pub(crate) fn run(&mut self, records: Records<'_>, last: &mut Option<Identity>) -> Result<(), Stop> {
         let names: Vec<_> =
             if self.settings.idempotency_header.is_some() { name(records, last.as_ref()) } else { Vec::new() };
@@ -71,8 +72,7 @@ impl<'a> Delivery<'a> {
     fn deliver(&mut self, records: Records<'_>, names: &[Option<Identity>]) -> Result<(), Stop> {
         let mut open: Option<Batch<'_>> = None;
         for record in records {
-            let identity = names.get(record.index()).cloned();
-            match self.prepare(record, identity) {
+            match self.prepare(record, names) {
                 Ok(None) => self.results.filter(&record),
                 Err(message) => self.results.fail(&record, message),
                 Ok(Some((target, item))) => {
@@ -90,7 +90,7 @@ impl<'a> Delivery<'a> {
     fn prepare<'r>(
         &self,
         record: InputRecord<'r>,
-        identity: Option<Option<Identity>>,
+        names: &[Option<Identity>],
     ) -> Result<Option<(Target, Item<'r>)>, String> {
         let fields = Fields::new(record);
         let Some(body) = self.settings.body.of(record.value, &fields)? else { return Ok(None) };
@@ -101,11 +101,10 @@ impl<'a> Delivery<'a> {
         if target.bytes() > HEAD_BYTES / 2 {
             return Err("the url and the headers are longer than a request can carry".to_owned());
         }
-        let identity = match identity {
-            Some(None) => return Err("the record has no partition and offset to name it by".to_owned()),
-            Some(identity) => identity,
-            None => None,
-        };
+        let identity = names.get(record.index()).cloned().flatten();
+        if identity.is_none() && self.settings.idempotency_header.is_some() {
+            return Err("the record has no partition and offset to name it by".to_owned());
+        }
         Ok(Some((target, Item { record, body, identity })))
     }
 

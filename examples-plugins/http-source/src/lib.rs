@@ -2,8 +2,8 @@
 //!
 //! The source offset says which request comes next, and how many records of its answer have been given. It moves on to
 //! the next request with the last record of a page, so a crash between pages neither loses nor doubles a record, and one
-//! in the middle of a page asks for it again and skips what was given: that the same request still begins with the same
-//! records is what it takes.
+//! in the middle of a page asks for it again and goes on behind the last record that was given, wherever in the answer that
+//! is by then.
 
 mod address;
 mod config;
@@ -61,10 +61,12 @@ impl Source for HttpSource {
                     self.due = Some(Instant::now() + self.settings.interval);
                     return Ok(());
                 };
-                if self.at.skip > page.records.len() {
-                    log::warn("the answer is shorter than what was given of it before");
-                }
-                let given = self.at.skip.min(page.records.len());
+                let given = page.given(&self.at).unwrap_or_else(|| {
+                    log::warn(
+                        "the answer has changed and lacks the last record that was given of it: it is given whole",
+                    );
+                    0
+                });
                 (page, given)
             }
         };
@@ -76,8 +78,9 @@ impl Source for HttpSource {
             given += 1;
         }
         if given < page.records.len() {
+            let within = page.within(&self.at, given);
             self.open = Some((page, given));
-            return self.stand_at(Offset { skip: given, ..self.at.clone() });
+            return self.stand_at(within);
         }
         self.due = if page.leads_on { None } else { Some(Instant::now() + self.settings.interval) };
         self.stand_at(page.after)

@@ -27,6 +27,17 @@ pub(crate) struct Offset {
     /// How many records of the answer have been given.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) skip: usize,
+    /// The fingerprint of the last of them, by which it is found if the answer has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<String>,
+}
+
+/// A short stand-in for a record (FNV-1a). Nobody has to be kept from making two that are alike.
+pub(crate) fn fingerprint(record: &[u8]) -> String {
+    let hash = record
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for

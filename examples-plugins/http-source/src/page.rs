@@ -5,7 +5,7 @@ use sandbar_plugin::json::{self, RawValue};
 use sandbar_plugin::{Error, Result, serde_json};
 
 use crate::config::{CursorFrom, Settings};
-use crate::offset::Offset;
+use crate::offset::{Offset, fingerprint};
 use crate::{address, link};
 
 /// A page.
@@ -24,7 +24,11 @@ impl Page {
     pub(crate) fn read(settings: &Settings, at: &Offset, asked: &str, response: &Response) -> Result<Self> {
         let from = address::place(asked);
         if response.body.is_empty() {
-            return Ok(Self { records: Vec::new(), after: Offset { skip: 0, ..at.clone() }, leads_on: false });
+            return Ok(Self {
+                records: Vec::new(),
+                after: Offset { skip: 0, last: None, ..at.clone() },
+                leads_on: false,
+            });
         }
         let document: &RawValue = serde_json::from_slice(&response.body)
             .map_err(|error| Error::fatal(format!("the answer of {from} is not JSON: {error}")))?;
@@ -43,6 +47,23 @@ impl Page {
         // To begin with the first page again, from the same cursor, is not to go on.
         let goes_on = after.next.is_some() || after.cursor != at.cursor;
         Ok(Self { leads_on: goes_on && !records.is_empty(), records, after })
+    }
+
+    /// How many of its records were given before, as an offset in the middle of it tells. `None`: the last of them is not
+    /// among them any more.
+    pub(crate) fn given(&self, at: &Offset) -> Option<usize> {
+        let is_last = |record: &RawValue| at.last.as_ref() == Some(&fingerprint(record.get().as_bytes()));
+        match at.skip.checked_sub(1) {
+            None => Some(0),
+            Some(place) if self.records.get(place).is_some_and(|record| is_last(record)) => Some(at.skip),
+            Some(_) => self.records.iter().position(|record| is_last(record)).map(|place| place + 1),
+        }
+    }
+
+    /// Where the source stands with so many of the records given, but not all.
+    pub(crate) fn within(&self, at: &Offset, given: usize) -> Offset {
+        let last = given.checked_sub(1).and_then(|place| self.records.get(place));
+        Offset { skip: given, last: last.map(|record| fingerprint(record.get().as_bytes())), ..at.clone() }
     }
 }
 

@@ -270,6 +270,30 @@ fn a_crash_anywhere_neither_loses_nor_doubles() {
 }
 
 #[test]
+fn a_page_that_changed_meanwhile_goes_on_behind_what_was_given() {
+    for (changed, rest) in [
+        ("[1,2,3,4]", &["3", "4"][..]),
+        // Something new at its beginning, something gone from it, and all of it gone.
+        ("[0,1,2,3,4]", &["3", "4"]),
+        ("[2,3,4]", &["3", "4"]),
+        ("[3,4]", &["3", "4"]),
+        ("[]", &[]),
+    ] {
+        let turn = Rc::new(RefCell::new("[1,2,3,4]"));
+        let answers = Rc::clone(&turn);
+        let _http = testing::http(move |_| Ok(answer(200, *answers.borrow())));
+        let mut source = open(json!({"interval.ms": 3_600_000}));
+        assert_eq!(texts(&source.poll(2).unwrap()), ["1", "2"]);
+        source.commit();
+        source.crash().unwrap();
+        *turn.borrow_mut() = changed;
+        assert_eq!(texts(&source.poll(100).unwrap()), rest, "{changed}");
+        let warned = source.logs().iter().any(|line| line.contains("it is given whole"));
+        assert_eq!(warned, !changed.contains('2'), "{changed}");
+    }
+}
+
+#[test]
 fn what_has_not_changed_is_not_sent_again() {
     let http = testing::http(|request| {
         if header(request, "If-None-Match") == Some("\"v1\"") && header(request, "If-Modified-Since") == Some("then") {
