@@ -13,6 +13,7 @@ pub mod http;
 pub mod manifest;
 pub mod message;
 pub mod names;
+pub mod pattern;
 pub mod signatures;
 pub mod status;
 

@@ -2,13 +2,14 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names;
+use crate::pattern::{ANY_HOST, Pattern};
 
 /// What a plugin can be. One plugin may be several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ pub struct Capabilities {
     /// Names of environment variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
-    /// Hosts it wants to reach over HTTP.
+    /// Hosts it wants to reach over HTTP: patterns ([`crate::pattern`]), or `*` for whatever hosts the operator names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<String>,
 }
@@ -203,6 +204,18 @@ impl Manifest {
         }
         if self.config.as_ref().is_some_and(|schema| !schema.is_object()) {
             return fault("config", "must be a JSON Schema, which is an object");
+        }
+        self.check_http()
+    }
+
+    fn check_http(&self) -> Result<(), ManifestError> {
+        let fault = |what| ManifestError::Field { field: "capabilities.http", what };
+        let hosts = &self.capabilities.http;
+        if hosts.len() > names::MAX_HTTP_HOSTS {
+            return Err(fault(format!("has {} hosts, the limit is {}", hosts.len(), names::MAX_HTTP_HOSTS)));
+        }
+        for host in hosts.iter().filter(|host| *host != ANY_HOST) {
+            host.parse::<Pattern>().map_err(|error| fault(error.to_string()))?;
         }
         Ok(())
     }

@@ -85,5 +85,7 @@ pub const MAX_METRIC_NAME_BYTES: usize = 128;
 pub const MAX_HTTP_REQUEST_BYTES: usize = 16 << 20;
 /// The most headers of a request of `http_send`.
 pub const MAX_HTTP_HEADERS: usize = 100;
+/// The most hosts a manifest may ask for.
+pub const MAX_HTTP_HOSTS: usize = 100;
 /// The alignment of input buffers and of every section of a frame, in bytes.
 pub const ALIGN: usize = 8;

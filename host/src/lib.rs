@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod digest;
 pub mod discovery;
+pub mod http;
 pub mod plugins;
 pub mod sandbox;
 pub mod task;

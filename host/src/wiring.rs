@@ -14,6 +14,7 @@ use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
 use crate::control::{Status, Supervisor};
 use crate::discovery::Discovery;
+use crate::http::Network;
 use crate::sandbox::Engine;
 use crate::text::one_line;
 
@@ -70,10 +71,11 @@ pub async fn run(
     };
     let broker = broker(&worker).await?;
     let engine = Engine::new()?;
+    let network = Network::new(worker.http_ca_file.as_deref())?;
     info!(broker = broker.describe(), plugins = %worker.plugins.display(), "sandbar {} starts", env!("CARGO_PKG_VERSION"));
     let discovery = Discovery::new(&worker.plugins, worker.scan_interval)
         .with_context(|| format!("plugin folder {} cannot be followed", worker.plugins.display()))?;
-    let supervisor = Supervisor::new(Arc::clone(&worker), engine, broker);
+    let supervisor = Supervisor::new(Arc::clone(&worker), engine, broker, network);
     watch(supervisor.status());
     Ok(supervisor.run(discovery, stop).await)
 }

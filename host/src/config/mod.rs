@@ -22,11 +22,11 @@ mod tree;
 mod worker;
 
 pub use connector::{
-    CommitSettings, ConnectorSettings, DeadLetterSettings, ErrorSettings, Grants, ManifestLookup, PluginSettings,
-    RetrySettings, SandboxSettings, Tolerance, TransformSettings,
+    CommitSettings, ConnectorSettings, DeadLetterSettings, ErrorSettings, Grants, HttpSettings, InjectSettings,
+    ManifestLookup, PluginSettings, RetrySettings, SandboxSettings, Tolerance, TransformSettings,
 };
 pub use definition::{Definition, InitialState, MAX_DEFINITION_BYTES, MAX_DEFINITION_KEYS};
 pub use error::{ConfigError, ErrorKind, Place, Warning, missing_plugins};
 pub use plugin_config::PluginConfig;
-pub use secrets::{Properties, Secret, SecretSource, SystemSecrets};
+pub use secrets::{Properties, Secret, SecretSource, SecretValue, SystemSecrets};
 pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, Synchronous, WorkerConfig};

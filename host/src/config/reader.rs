@@ -120,7 +120,8 @@ fn checked(key: &Key, value: &Value) -> Result<Option<String>, String> {
         return Err("must be a single value, or a list of them".to_owned());
     };
     if secrets::has_reference(&text) {
-        return Err("references to secrets are resolved in a plugin's own keys and in overrides only".to_owned());
+        let places = "a plugin's own keys, in overrides and in sandbox.http.inject.<alias>.value only";
+        return Err(format!("references to secrets are resolved in {places}"));
     }
     let text = text.trim();
     if key.kind.is_list() {

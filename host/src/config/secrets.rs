@@ -73,6 +73,41 @@ impl fmt::Display for Secret {
     }
 }
 
+/// The value of one key, references unresolved. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue {
+    file: PathBuf,
+    key: String,
+    text: String,
+}
+
+impl SecretValue {
+    /// The value of a key, if its references are written as they must be.
+    pub(super) fn new(origin: &Origin, key: &str, text: String) -> Result<Self, String> {
+        check(&text)?;
+        Ok(Self { file: origin.file.clone(), key: key.to_owned(), text })
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The value with its references resolved.
+    pub fn resolve(&self, source: &dyn SecretSource) -> Result<Secret, ConfigError> {
+        let origin = Origin { file: self.file.clone(), ..Origin::default() };
+        let resolved = substitute(&self.text, source);
+        resolved.map(Secret::new).map_err(|message| origin.error(ErrorKind::Secret, &self.key, message))
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
 /// Where references lead to.
 pub trait SecretSource {
     /// An environment variable of the worker.
@@ -308,6 +343,9 @@ mod tests {
     #[test]
     fn secrets_do_not_show() {
         assert_eq!(format!("{0} {0:?}", Secret::new("s3")), "[hidden] [hidden]");
+        let value = SecretValue::new(&Origin::default(), "k", "s3${env:PORT}".to_owned()).unwrap();
+        assert_eq!(format!("{value:?} {:?}", value.resolve(&Fake).unwrap()), "[hidden] [hidden]");
+        assert_eq!(value.resolve(&Fake).unwrap().expose(), "s35432");
         let entries = [("sasl.jaas.config", "s3"), ("acks", "all")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let properties = Properties::new(&Origin::default(), "kafka.", BTreeMap::from(entries));
         assert_eq!(format!("{properties:?}"), r#"{"acks": "all", "sasl.jaas.config": "[hidden]"}"#);

@@ -41,6 +41,8 @@ pub struct WorkerConfig {
     pub topic_defaults: TopicSettings,
     /// What an instance of a plugin may use at most, and does by default.
     pub limits: Limits,
+    /// Certificates that are trusted besides those of the system.
+    pub http_ca_file: Option<PathBuf>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// How often the folder is looked through.
@@ -175,6 +177,7 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
             fuel_per_call: reader.integer(&keys::WORKER_FUEL_PER_CALL),
             call_timeout: reader.millis(&keys::WORKER_CALL_TIMEOUT_MS),
         },
+        http_ca_file: reader.path(&keys::HTTP_CA_FILE),
         log: LogConfig {
             level: reader.text(&keys::LOG_LEVEL).unwrap_or_default(),
             format: match reader.text(&keys::LOG_FORMAT).as_deref() {

@@ -11,8 +11,10 @@ use sandbar_abi::status::CloseReason;
 use serde_json::Value;
 
 use crate::config::{
-    ConnectorSettings, PluginSettings, Properties, SandboxSettings, SystemSecrets, Tolerance, WorkerConfig,
+    ConnectorSettings, InjectSettings, PluginSettings, Properties, SandboxSettings, SystemSecrets, Tolerance,
+    WorkerConfig,
 };
+use crate::http::{Injection, Network};
 use crate::plugins::Plugin;
 use crate::sandbox::{Grants, Identity, Instance, Ledger, Limits, LogQuota, OpenSpec};
 use crate::task::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
@@ -39,11 +41,12 @@ pub(super) async fn plan(
     settings: Arc<ConnectorSettings>,
     plugins: Plugins,
     worker: Arc<WorkerConfig>,
+    network: Network,
 ) -> Result<Vec<Plan>, String> {
-    let own = stage("", &settings.plugin, &plugins.own)?;
+    let own = stage("", &settings.plugin, &plugins.own, &network).await?;
     let mut transforms = Vec::new();
     for (transform, plugin) in settings.transforms.iter().zip(&plugins.transforms) {
-        transforms.push(stage(&transform.alias, &transform.plugin, plugin)?);
+        transforms.push(stage(&transform.alias, &transform.plugin, plugin, &network).await?);
     }
     let configs = match settings.kind {
         Kind::Source if settings.tasks_max > 1 => split(&settings, &own).await?,
@@ -53,26 +56,42 @@ pub(super) async fn plan(
     let tasks = u32::try_from(configs.len()).map_err(|_| "too many tasks".to_owned())?;
     let consumer_overrides = properties(&settings.consumer_overrides)?;
     let producer_overrides = properties(&settings.producer_overrides)?;
-    let plans = configs.into_iter().zip(0..).map(|(config, task)| Plan {
-        worker_group: worker.group_id.clone(),
-        connector: settings.name.clone(),
-        task,
-        tasks,
-        role: settings.kind,
-        input: settings.input(),
-        output_topic: settings.topic.as_deref().map(Arc::from),
-        plugin: StagePlan { config, ..own.clone() },
-        transforms: transforms.clone(),
-        pace: pace(&settings),
-        errors: errors(&settings),
-        topic_settings: settings.topic_settings.clone(),
-        consumer_overrides: consumer_overrides.clone(),
-        producer_overrides: producer_overrides.clone(),
+    let plans = configs.into_iter().zip(0..).map(|(config, task)| {
+        Ok(Plan {
+            worker_group: worker.group_id.clone(),
+            connector: settings.name.clone(),
+            task,
+            tasks,
+            role: settings.kind,
+            input: settings.input(),
+            output_topic: settings.topic.as_deref().map(Arc::from),
+            plugin: StagePlan { config, ..for_task(&own)? },
+            transforms: transforms.iter().map(for_task).collect::<Result<_, _>>()?,
+            pace: pace(&settings),
+            errors: errors(&settings),
+            topic_settings: settings.topic_settings.clone(),
+            consumer_overrides: consumer_overrides.clone(),
+            producer_overrides: producer_overrides.clone(),
+        })
     });
-    Ok(plans.collect())
+    plans.collect()
 }
 
-fn stage(alias: &str, settings: &PluginSettings, plugin: &Plugin) -> Result<StagePlan, String> {
+/// A stage for one task, which shares no connection with other tasks.
+fn for_task(stage: &StagePlan) -> Result<StagePlan, String> {
+    let mut stage = stage.clone();
+    if let Some(client) = stage.grants.http.take() {
+        stage.grants.http = Some(Arc::new(client.another().map_err(|error| error.to_string())?));
+    }
+    Ok(stage)
+}
+
+async fn stage(
+    alias: &str,
+    settings: &PluginSettings,
+    plugin: &Plugin,
+    network: &Network,
+) -> Result<StagePlan, String> {
     let manifest = plugin.manifest();
     Ok(StagePlan {
         alias: alias.into(),
@@ -81,7 +100,7 @@ fn stage(alias: &str, settings: &PluginSettings, plugin: &Plugin) -> Result<Stag
         compiled: plugin.compiled.clone(),
         config: settings.config.resolve(&SystemSecrets).map_err(|errors| one_line(&errors))?,
         limits: limits(&settings.sandbox),
-        grants: grants(&settings.sandbox)?,
+        grants: grants(&settings.sandbox, network).await?,
         idempotent_write: manifest.idempotent_write,
     })
 }
@@ -95,7 +114,7 @@ fn limits(sandbox: &SandboxSettings) -> Limits {
     }
 }
 
-fn grants(sandbox: &SandboxSettings) -> Result<Grants, String> {
+async fn grants(sandbox: &SandboxSettings, network: &Network) -> Result<Grants, String> {
     let mut grants = Grants::default();
     for (directory, access) in &sandbox.grants.fs {
         match access {
@@ -108,7 +127,18 @@ fn grants(sandbox: &SandboxSettings) -> Result<Grants, String> {
             .map_err(|_| format!("sandbox.env: the host's environment has no variable {name} that is UTF-8"))?;
         grants.env.push((name.clone(), value));
     }
+    if let Some(http) = &sandbox.grants.http {
+        let injections = http.inject.iter().map(injection).collect::<Result<_, _>>()?;
+        let client = network.client(http.policy.clone(), injections).await.map_err(|error| error.to_string())?;
+        grants.http = Some(Arc::new(client));
+    }
     Ok(grants)
+}
+
+fn injection(settings: &InjectSettings) -> Result<Injection, String> {
+    let value = settings.value.resolve(&SystemSecrets).map_err(|error| error.to_string())?;
+    let injection = Injection::new(&settings.header, value.expose(), settings.hosts.clone());
+    injection.map_err(|why| format!("{}: {why}", settings.value.key()))
 }
 
 fn pace(settings: &ConnectorSettings) -> Pace {

@@ -15,6 +15,7 @@ use super::status::Status;
 use crate::broker::Broker;
 use crate::config::{Definition, InitialState, WorkerConfig};
 use crate::discovery::Discovery;
+use crate::http::Network;
 use crate::plugins::{LoadError, Plugin, Registry};
 use crate::sandbox::Engine;
 use crate::task::{self, Plan, TaskEnd};
@@ -34,6 +35,7 @@ pub struct Supervisor {
     pub(super) worker: Arc<WorkerConfig>,
     pub(super) engine: Engine,
     pub(super) broker: Arc<dyn Broker>,
+    pub(super) network: Network,
     pub(super) registry: Registry,
     /// Definitions by file. The first file to name a connector defines it.
     pub(super) definitions: BTreeMap<PathBuf, Definition>,
@@ -53,13 +55,14 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor that runs nothing yet.
     #[must_use]
-    pub fn new(worker: Arc<WorkerConfig>, engine: Engine, broker: Arc<dyn Broker>) -> Self {
+    pub fn new(worker: Arc<WorkerConfig>, engine: Engine, broker: Arc<dyn Broker>, network: Network) -> Self {
         // Events come from a bounded number of tasks, plannings and loads, each of which sends one.
         let (events, inbox) = mpsc::unbounded_channel();
         Self {
             worker,
             engine,
             broker,
+            network,
             registry: Registry::default(),
             definitions: BTreeMap::new(),
             connectors: BTreeMap::new(),

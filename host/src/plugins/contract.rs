@@ -7,9 +7,10 @@ use wasmparser::{ExternalKind, FuncType, Import};
 use super::error::PluginError;
 use super::module::{Module, export_kind, import_kind, render};
 
-/// What every import has to be: a function of the ABI, or of WASI.
-pub(super) fn check_imports(module: &Module<'_>) -> Vec<PluginError> {
-    module.imports.iter().filter_map(|import| check_import(module, import).err()).collect()
+/// What every import has to be: a function of the ABI, or of WASI. Without a manifest it is not known what is asked for,
+/// and no import is held against that.
+pub(super) fn check_imports(module: &Module<'_>, manifest: Option<&Manifest>) -> Vec<PluginError> {
+    module.imports.iter().filter_map(|import| check_import(module, import, manifest).err()).collect()
 }
 
 /// What must be exported, and the type of all that may be. Without a manifest the kinds are not known, and only what
@@ -32,7 +33,7 @@ pub(super) fn check_exports(module: &Module<'_>, manifest: Option<&Manifest>) ->
     errors
 }
 
-fn check_import(module: &Module<'_>, import: &Import<'_>) -> Result<(), PluginError> {
+fn check_import(module: &Module<'_>, import: &Import<'_>, manifest: Option<&Manifest>) -> Result<(), PluginError> {
     let (from, name) = (import.module.to_owned(), import.name.to_owned());
     if from != names::IMPORT_MODULE && from != names::WASI_MODULE {
         let hint = import_hint(&from);
@@ -48,6 +49,11 @@ fn check_import(module: &Module<'_>, import: &Import<'_>) -> Result<(), PluginEr
         None => Err(PluginError::ImportUnknown { module: from, name }),
         Some(signature) if !same(signature, ty) => {
             Err(PluginError::ImportType { module: from, name, is: render(ty), expected: signature.to_string() })
+        }
+        Some(_)
+            if name == names::HTTP_SEND && manifest.is_some_and(|manifest| manifest.capabilities.http.is_empty()) =>
+        {
+            Err(PluginError::ImportUnasked { module: from, name, capability: "capabilities.http" })
         }
         Some(_) => Ok(()),
     }

@@ -114,6 +114,16 @@ pub enum PluginError {
         /// The name in it.
         name: String,
     },
+    /// It imports a function that is only there for plugins that ask for what it does.
+    #[error("import \"{module}\" \"{name}\": is there only for plugins whose manifest asks for it: add {capability}")]
+    ImportUnasked {
+        /// The module.
+        module: String,
+        /// The name in it.
+        name: String,
+        /// The field of the manifest.
+        capability: &'static str,
+    },
     /// It imports something that is not a function.
     #[error("import \"{module}\" \"{name}\": is a {is}, only functions may be imported")]
     ImportKind {

@@ -38,7 +38,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<PluginError>> {
         errors.push(PluginError::StartSection);
     }
     let manifest = read_manifest(&module).map_err(|error| errors.push(error)).ok();
-    errors.extend(check_imports(&module));
+    errors.extend(check_imports(&module, manifest.as_ref()));
     errors.extend(check_exports(&module, manifest.as_ref()));
 
     match manifest.filter(|_| errors.is_empty()).and_then(|manifest| Inspection::of(bytes, &module, manifest)) {

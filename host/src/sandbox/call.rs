@@ -86,6 +86,7 @@ impl Instance {
         state.ledger.begin_call(place);
         state.last_error = None;
         state.memory.refused = None;
+        state.answer = None;
         state.deadline = deadline;
         self.store.set_epoch_deadline(1);
         self.store
@@ -102,6 +103,8 @@ impl Instance {
     ) -> Result<R, CallError> {
         let limit = self.limits.call_timeout + HOST_CALL_GRACE;
         let ran = tokio::time::timeout(limit, function.call_async(&mut self.store, args)).await;
+        // An answer that the guest had no room for may be megabytes.
+        self.data().answer = None;
         match ran {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {

@@ -12,6 +12,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 
 use super::error::Identity;
 use super::ledger::Ledger;
+use crate::http;
 
 /// Lines a guest may log at once, stdout and stderr included.
 const LOG_BURST: u32 = 500;
@@ -31,6 +32,9 @@ pub(super) struct HostState {
     pub(super) metrics: BTreeMap<String, f64>,
     pub(super) last_error: Option<(Option<ErrorClass>, String)>,
     pub(super) deadline: Instant,
+    pub(super) http: Option<Arc<http::Client>>,
+    /// The answer to a request, until the guest has room for it or the call ends.
+    pub(super) answer: Option<Vec<u8>>,
 }
 
 impl HostState {

@@ -1,9 +1,13 @@
 //! The host functions a guest may call: module `sandbar_v1`, and WASI preview 1 over whatever was granted.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use sandbar_abi::http::{self, Answer, Failure, FailureKind};
 use sandbar_abi::manifest::Kind;
-use sandbar_abi::names::{IMPORT_MODULE, MAX_KEY_BYTES, MAX_METRIC_NAME_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES};
+use sandbar_abi::names::{
+    HTTP_SEND, IMPORT_MODULE, MAX_HTTP_REQUEST_BYTES, MAX_KEY_BYTES, MAX_METRIC_NAME_BYTES, MAX_TEXT_BYTES,
+    MAX_VALUE_BYTES,
+};
 use sandbar_abi::status::ErrorClass;
 use wasmtime::{Caller, Engine, Linker};
 
@@ -13,6 +17,8 @@ use super::memory;
 
 /// The answer of a `*_get` for a key that is not there.
 const ABSENT: i64 = -1;
+/// What a call keeps of its time when a request takes all it can get.
+const ANSWER_RESERVE: Duration = Duration::from_millis(100);
 
 /// All host functions, ready to link.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
@@ -27,6 +33,9 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     linker.func_wrap(IMPORT_MODULE, "state_get", state_get)?;
     linker.func_wrap(IMPORT_MODULE, "state_put", state_put)?;
     linker.func_wrap(IMPORT_MODULE, "state_delete", state_delete)?;
+    linker.func_wrap_async(IMPORT_MODULE, HTTP_SEND, |guest, args: (i32, i32, i32, i32)| {
+        Box::new(http_send(guest, args))
+    })?;
     Ok(linker)
 }
 
@@ -124,6 +133,44 @@ fn state_delete(mut guest: Guest<'_>, kp: i32, kl: i32) -> wasmtime::Result<i32>
     let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
     let key = memory::slice(bytes, "state_delete: key", kp, kl)?;
     Ok(code(fits(key, &[]).map(|()| state.ledger.delete_state(key))))
+}
+
+/// Sends a request and passes its answer, or passes the answer that there was no room for before.
+async fn http_send(mut guest: Guest<'_>, (rp, rl, op, cap): (i32, i32, i32, i32)) -> wasmtime::Result<i64> {
+    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let request = memory::slice(bytes, "http_send: request", rp, rl)?;
+    let kept = state.answer.take();
+    let answer = if request.is_empty() {
+        let Some(kept) = kept else { return Ok(ABSENT) };
+        kept
+    } else {
+        // The guest's memory may not be borrowed while others run.
+        let request = request.get(..MAX_HTTP_REQUEST_BYTES + 1).unwrap_or(request).to_vec();
+        drop(kept);
+        match state.http.clone() {
+            Some(client) => client.answer(&request, left(state.deadline, Instant::now())).await,
+            None => refused()?,
+        }
+    };
+    let (bytes, state) = memory::of_caller(&mut guest)?.data_and_store_mut(&mut guest);
+    let len = answer.len();
+    if len <= cap.cast_unsigned() as usize {
+        memory::slice_mut(bytes, "http_send: answer", op, i32::try_from(len)?)?.copy_from_slice(&answer);
+    } else {
+        state.answer = Some(answer);
+    }
+    Ok(i64::try_from(len)?)
+}
+
+/// How long a request may take in a call that ends then: a little less, so that the guest can still say what became of it.
+fn left(deadline: Instant, now: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(now);
+    left - ANSWER_RESERVE.min(left / 2)
+}
+
+fn refused() -> Result<Vec<u8>, http::HttpMessageError> {
+    let message = "no host is granted".to_owned();
+    http::encode(&Answer::Error(Failure { kind: FailureKind::Denied, message }), &[])
 }
 
 fn fits(key: &[u8], value: &[u8]) -> Result<(), PutRefused> {

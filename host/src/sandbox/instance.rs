@@ -72,6 +72,8 @@ impl Instance {
             metrics: std::collections::BTreeMap::new(),
             last_error: None,
             deadline: Instant::now() + spec.limits.call_timeout,
+            http: spec.grants.http.clone(),
+            answer: None,
         };
         let mut store = Store::new(&compiled.engine.inner, state);
         store.limiter(|state| &mut state.memory);

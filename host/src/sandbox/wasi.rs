@@ -1,15 +1,17 @@
 //! What an instance gets of the world: nothing, but for what was granted.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _};
 
 use super::host_state::GuestLog;
 use super::stdio::GuestOutput;
+use crate::http;
 
 /// What the operator grants of what the manifest asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Grants {
     /// Directories to read, visible to the guest under the same absolute path.
     pub read: Vec<PathBuf>,
@@ -17,6 +19,8 @@ pub struct Grants {
     pub write: Vec<PathBuf>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// What sends requests; instances that follow each other share it, and its connections.
+    pub http: Option<Arc<http::Client>>,
 }
 
 /// Bytes of randomness a guest may ask for at once.

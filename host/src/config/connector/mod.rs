@@ -1,5 +1,6 @@
 //! What a connector runs with, once its definition has met the manifests of its plugins.
 
+mod http;
 mod keys_of;
 mod resolve;
 mod sandbox;
@@ -11,14 +12,16 @@ use std::time::Duration;
 
 use sandbar_abi::Manifest;
 use sandbar_abi::manifest::{Access, Kind};
+use sandbar_abi::pattern::Pattern;
 use semver::VersionReq;
 
 use super::definition::Definition;
 use super::error::{ConfigError, Warning};
 use super::plugin_config::PluginConfig;
-use super::secrets::Properties;
+use super::secrets::{Properties, SecretValue};
 use super::worker::{Limits, WorkerConfig};
 use crate::broker::{BatchLimits, Input, TopicSettings, Topics};
+use crate::http::Policy;
 
 /// Finds the manifests of plugins.
 pub trait ManifestLookup {
@@ -132,6 +135,28 @@ pub struct Grants {
     pub fs: Vec<(PathBuf, Access)>,
     /// Names of environment variables.
     pub env: Vec<String>,
+    /// Servers outside.
+    pub http: Option<HttpSettings>,
+}
+
+/// How a plugin may send requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Whereto, how long and how much.
+    pub policy: Policy,
+    /// Headers that the host adds.
+    pub inject: Vec<InjectSettings>,
+}
+
+/// A header that the host adds to requests, for the plugin not to know its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectSettings {
+    /// Its name.
+    pub header: String,
+    /// Its value.
+    pub value: SecretValue,
+    /// Which hosts get it.
+    pub hosts: Vec<Pattern>,
 }
 
 /// What happens to failures.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sandbar_abi::Manifest;
 use sandbar_abi::manifest::Access;
 
+use super::http::GrantedHttp;
 use super::{Grants, SandboxSettings};
 use crate::config::error::ErrorKind;
 use crate::config::keys::{self, Key};
@@ -17,6 +18,7 @@ pub(super) struct Granted {
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
     env: Vec<String>,
+    http: GrantedHttp,
     memory: Limit,
     fuel: Limit,
     call_timeout_ms: Limit,
@@ -38,6 +40,7 @@ impl Granted {
             read: directories(reader.list(&keys::SANDBOX_FS_READ)),
             write: directories(reader.list(&keys::SANDBOX_FS_WRITE)),
             env: reader.list(&keys::SANDBOX_ENV),
+            http: GrantedHttp::read(reader),
             memory: limit(reader, &keys::SANDBOX_MEMORY_MAX_BYTES, memory_max_bytes),
             fuel: limit(reader, &keys::SANDBOX_FUEL_PER_CALL, fuel_per_call),
             call_timeout_ms: limit(reader, &keys::SANDBOX_CALL_TIMEOUT_MS, timeout_ms),
@@ -58,6 +61,7 @@ impl Granted {
         for name in self.env.iter().filter(|name| !asked(name)) {
             reader.warning(keys::SANDBOX_ENV.name, format!("{name} is not granted: no plugin asks for it"));
         }
+        self.http.warn_unasked(reader, plugins);
     }
 
     /// What one plugin may use and reach.
@@ -97,11 +101,6 @@ impl Granted {
             let message = format!("must name {name}: plugin {plugin} asks for this environment variable");
             reader.error(ErrorKind::Missing, keys::SANDBOX_ENV.name, message);
         }
-        if !asked.http.is_empty() {
-            let hosts = asked.http.join(", ");
-            let message = format!("plugin {plugin} asks for HTTP hosts ({hosts}), which no setting grants");
-            reader.warning(keys::CONNECTOR_CLASS.name, message);
-        }
         let written = self.write.iter().filter(|_| writes || reads);
         let access = if writes { Access::Write } else { Access::Read };
         let only_read = self.read.iter().filter(|path| (reads || writes) && !self.write.contains(path));
@@ -111,6 +110,7 @@ impl Granted {
                 .chain(only_read.map(|path| (path.clone(), Access::Read)))
                 .collect(),
             env: asked.env.iter().filter(|name| self.env.contains(name)).cloned().collect(),
+            http: self.http.grant(reader, manifest),
         }
     }
 }

@@ -11,6 +11,8 @@ const CONSUMERS: &[Plugin] = &[Sink, Transform];
 const PRODUCERS: &[Plugin] = &[Source, Transform];
 /// The most tasks a connector may have.
 const MAX_TASKS: i64 = 1000;
+/// The most bytes of an answer to a request, which the host holds whole: as many as a frame may have.
+const MAX_RESPONSE: i64 = 64 << 20;
 
 keys! {
     /// Every key of a connector's definition that the host takes.
@@ -115,4 +117,26 @@ keys! {
     SANDBOX_FS_WRITE = "sandbox.fs.write", Kind::Directories, Some(""), ALL;
     /// Environment variables that plugins which ask for them may see, separated by commas.
     SANDBOX_ENV = "sandbox.env", Kind::Names, Some(""), ALL;
+
+    /// Hosts that plugins which ask for them may send requests to, separated by commas: `[scheme://]host[:port]`,
+    /// `https` and its port where they are left out, `*.example.com` for all names below. An address is granted even if
+    /// it is not public.
+    SANDBOX_HTTP_HOSTS = "sandbox.http.hosts", Kind::Hosts, Some(""), ALL;
+    /// Addresses and blocks of them that are not public and that the names among the hosts may resolve to, separated by
+    /// commas.
+    SANDBOX_HTTP_ADDRESSES = "sandbox.http.addresses", Kind::Addresses, Some(""), ALL;
+    /// How long a request may take, redirects and the answer's body included, in milliseconds; never longer than what is
+    /// left of the call.
+    SANDBOX_HTTP_TIMEOUT_MS = "sandbox.http.timeout.ms", Kind::Millis(1, MAX_CALL_MS), Some("30000"), ALL;
+    /// The longest body of an answer, in bytes.
+    SANDBOX_HTTP_RESPONSE_MAX_BYTES = "sandbox.http.response.max.bytes",
+        Kind::Bytes(0, MAX_RESPONSE), Some("8388608"), ALL;
+    /// The aliases of headers that the host adds to requests, separated by commas.
+    SANDBOX_HTTP_INJECT = "sandbox.http.inject", Kind::Names, Some(""), ALL;
+    /// The name of such a header. Required for each alias.
+    SANDBOX_HTTP_INJECT_HEADER = "sandbox.http.inject.<alias>.header", Kind::Text, None, ALL;
+    /// Its value, which no plugin gets to see; it may refer to secrets. Required for each alias.
+    SANDBOX_HTTP_INJECT_VALUE = "sandbox.http.inject.<alias>.value", Kind::Text, None, ALL;
+    /// The hosts that get it, of those in `sandbox.http.hosts`. Required where these are more than one.
+    SANDBOX_HTTP_INJECT_HOSTS = "sandbox.http.inject.<alias>.hosts", Kind::Hosts, None, ALL;
 }

@@ -10,13 +10,20 @@ mod worker;
 pub use connector::*;
 pub use worker::*;
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use sandbar_abi::manifest::Kind as Plugin;
+use sandbar_abi::pattern::Pattern;
 use semver::VersionReq;
+
+/// What stands for a name that the file chooses.
+const ALIAS: &str = "<alias>";
 
 /// A key of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Key {
-    /// Its name; `*` at its end stands for any rest, `<alias>` for the name of a transform.
+    /// Its name; `*` at its end stands for any rest, `<alias>` for a name that the file chooses.
     pub name: &'static str,
     /// What its value is.
     pub kind: Kind,
@@ -57,6 +64,10 @@ pub enum Kind {
     Names,
     /// Absolute directories, separated by commas.
     Directories,
+    /// Hosts as grants name them, separated by commas.
+    Hosts,
+    /// Addresses and blocks of them, separated by commas.
+    Addresses,
     /// Properties that are passed on as they are.
     Properties,
 }
@@ -71,10 +82,18 @@ impl Key {
     /// Whether a key of a file is this one.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        match self.name.split_once('*') {
-            Some((prefix, _)) => name.len() > prefix.len() && name.starts_with(prefix),
-            None => name == self.name,
+        if let Some((prefix, _)) = self.name.split_once('*') {
+            return name.len() > prefix.len() && name.starts_with(prefix);
         }
+        let Some((prefix, suffix)) = self.name.split_once(ALIAS) else { return name == self.name };
+        let alias = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        alias.is_some_and(|alias| !alias.is_empty() && !alias.contains('.'))
+    }
+
+    /// The key's name for one alias.
+    #[must_use]
+    pub fn name_for(&self, alias: &str) -> String {
+        self.name.replace(ALIAS, alias)
     }
 
     /// Whether the name stands for more than itself.
@@ -88,7 +107,7 @@ impl Kind {
     /// Whether the value is a list.
     #[must_use]
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::Topics | Self::Names | Self::Directories)
+        matches!(self, Self::Topics | Self::Names | Self::Directories | Self::Hosts | Self::Addresses)
     }
 
     /// Whether empty text stands for no value, as in Kafka Connect's own defaults.
@@ -116,6 +135,8 @@ impl Kind {
                 VersionReq::parse(text).map(drop).map_err(|error| format!("is not a version requirement: {error}"))
             }
             Self::Directories => directory(text),
+            Self::Hosts => text.parse::<Pattern>().map(drop).map_err(|error| error.to_string()),
+            Self::Addresses => block(text).map(drop),
         }
     }
 }
@@ -157,6 +178,13 @@ fn directory(text: &str) -> Result<(), String> {
         return Err(format!("\"{text}\" must not contain \"..\""));
     }
     Ok(())
+}
+
+/// A block of addresses; one address is a block of one.
+pub(in crate::config) fn block(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let wrong = |_| format!("\"{text}\" is neither an address nor a block of them, as 10.1.0.0/16");
+    address.or_else(|_| text.parse::<IpNet>()).map_err(wrong)
 }
 
 /// Declares keys and the table of them; the documentation comments are the documentation of the keys.
@@ -209,6 +237,9 @@ mod tests {
             (Kind::Regex, "a|b"),
             (Kind::Version, "^1.2"),
             (Kind::Directories, "/srv/in"),
+            (Kind::Hosts, "http://*.example.com:8080"),
+            (Kind::Addresses, "10.1.0.0/16"),
+            (Kind::Addresses, "::1"),
         ];
         for (kind, text) in good {
             assert_eq!(kind.check(text), Ok(()), "{text}");
@@ -225,6 +256,10 @@ mod tests {
             (Kind::Version, "one"),
             (Kind::Directories, "in"),
             (Kind::Directories, "/srv/../etc"),
+            (Kind::Hosts, "*"),
+            (Kind::Hosts, "https://example.com/"),
+            (Kind::Addresses, "10.1.0.0/33"),
+            (Kind::Addresses, "localhost"),
         ];
         for (kind, text) in bad {
             assert!(kind.check(text).is_err(), "{text}");
@@ -236,5 +271,9 @@ mod tests {
         assert!(PRODUCER_OVERRIDE.matches("producer.override.linger.ms"));
         assert!(!PRODUCER_OVERRIDE.matches("producer.override."));
         assert!(!TASKS_MAX.matches("tasks.max.enforce"));
+        assert!(SANDBOX_HTTP_INJECT_HOSTS.matches("sandbox.http.inject.api.hosts"));
+        for name in ["sandbox.http.inject..hosts", "sandbox.http.inject.hosts", "sandbox.http.inject.a.b.hosts"] {
+            assert!(!SANDBOX_HTTP_INJECT_HOSTS.matches(name), "{name}");
+        }
     }
 }

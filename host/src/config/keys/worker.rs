@@ -69,6 +69,9 @@ keys! {
     /// How long one call of a plugin may take, in milliseconds. A connector may have less, not more.
     WORKER_CALL_TIMEOUT_MS = "sandbox.call.timeout.ms", Kind::Millis(1, MAX_CALL_MS), Some("10000"), NONE;
 
+    /// A file of certificates in PEM that are trusted besides those of the system, when plugins send requests by HTTPS.
+    HTTP_CA_FILE = "http.ca.file", Kind::Path, None, NONE;
+
     /// The least severe messages that are logged.
     LOG_LEVEL = "log.level", Kind::OneOf(&["off", "error", "warn", "info", "debug", "trace"]), Some("info"), NONE;
     /// How messages are logged: `plain` for people, `json` for programs, `auto`: plain on a terminal, else JSON.

@@ -204,7 +204,8 @@ fn overrides_may_not_break_what_the_host_promises() {
         &lines,
         &[
             "c.json:5:1: producer.override.transactional.id: is set by the host: exactly-once delivery rests on it",
-            "c.json:6:1: tasks.max: references to secrets are resolved in a plugin's own keys and in overrides only",
+            "c.json:6:1: tasks.max: references to secrets are resolved in a plugin's own keys, in overrides and in \
+             sandbox.http.inject.<alias>.value only",
         ],
     );
 }

@@ -3,6 +3,7 @@
 mod connector;
 mod definition;
 mod fuzz;
+mod http;
 mod sandbox;
 
 use std::collections::BTreeMap;
@@ -47,7 +48,13 @@ fn plugins() -> Plugins {
         manifest("Db", json!(["sink"]), json!({"config": schema})),
         manifest("Plain", json!(["source"]), json!({})),
         manifest("Files", json!(["source"]), asks),
-        manifest("Writer", json!(["sink"]), json!({"capabilities": {"fs": ["write"], "http": ["example.com"]}})),
+        manifest("Writer", json!(["sink"]), json!({"capabilities": {"fs": ["write"]}})),
+        manifest(
+            "Api",
+            json!(["sink"]),
+            json!({"capabilities": {"http": ["*.example.com", "http://example.org:8080"]}}),
+        ),
+        manifest("Hook", json!(["sink"]), json!({"capabilities": {"http": ["*"]}})),
         manifest("Upper", json!(["transform"]), upper),
         manifest("Both", json!(["source", "sink"]), json!({})),
     ];

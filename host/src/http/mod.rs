@@ -1,0 +1,21 @@
+//! Requests of guests to servers outside: what was granted is checked at every step, name, address, redirect, size, time.
+//!
+//! It gets a request as bytes and gives an answer as bytes ([`sandbar_abi::http`]); that the bytes come from a guest, and
+//! which task it works for, is not known here. Nothing is reached but by way of a [`Client`], and a client reaches what
+//! its [`Policy`] says, whatever names resolve to and wherever servers redirect.
+
+mod address;
+mod client;
+mod failure;
+mod grant;
+mod inject;
+mod network;
+mod redirect;
+mod request;
+mod resolver;
+
+pub use client::{Client, Policy};
+pub use grant::{Ask, Grant};
+pub use inject::{Injection, check_header};
+pub use network::{Network, NetworkError};
+pub use resolver::{Looking, Lookup};
