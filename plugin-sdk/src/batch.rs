@@ -169,7 +169,7 @@ impl TransformBatch {
 
     /// This record and all after it shall come again later.
     pub fn retry_from(&mut self, record: &InputRecord<'_>, message: impl Into<String>) {
-        self.outcomes.retry_from(record.index(), message.into());
+        self.outcomes.stop_at(record.index(), Stop::Retry(message.into()));
     }
 
     pub(crate) fn finish(&mut self, inputs: usize) {
@@ -217,7 +217,13 @@ impl SinkResults {
 
     /// This record and all after it shall come again later.
     pub fn retry_from(&mut self, record: &InputRecord<'_>, message: impl Into<String>) {
-        self.outcomes.retry_from(record.index(), message.into());
+        self.outcomes.stop_at(record.index(), Stop::Retry(message.into()));
+    }
+
+    /// The call has taken long enough: this record and all after it shall come with the next one, at once. Say it of the
+    /// first record of a call and the host waits all the same.
+    pub fn continue_from(&mut self, record: &InputRecord<'_>) {
+        self.outcomes.stop_at(record.index(), Stop::Continue);
     }
 
     pub(crate) fn finish(&mut self, inputs: usize) {
@@ -233,26 +239,36 @@ impl SinkResults {
 #[derive(Debug, Default)]
 struct Outcomes {
     said: BTreeMap<usize, (Disposition, Option<String>)>,
-    retry_from: Option<(usize, String)>,
+    /// The first record that is not resolved, and why.
+    stop: Option<(usize, Stop)>,
+}
+
+/// Why records are not resolved.
+#[derive(Debug)]
+enum Stop {
+    /// They are to be tried again later.
+    Retry(String),
+    /// They were not looked at, and can be at once.
+    Continue,
 }
 
 impl Outcomes {
     fn clear(&mut self) {
         self.said.clear();
-        self.retry_from = None;
+        self.stop = None;
     }
 
     fn is_empty(&self) -> bool {
-        self.said.is_empty() && self.retry_from.is_none()
+        self.said.is_empty() && self.stop.is_none()
     }
 
     fn set(&mut self, index: usize, disposition: Disposition, message: Option<String>) {
         self.said.insert(index, (disposition, message));
     }
 
-    fn retry_from(&mut self, index: usize, message: String) {
-        if self.retry_from.as_ref().is_none_or(|(first, _)| index < *first) {
-            self.retry_from = Some((index, message));
+    fn stop_at(&mut self, index: usize, stop: Stop) {
+        if self.stop.as_ref().is_none_or(|(first, _)| index < *first) {
+            self.stop = Some((index, stop));
         }
     }
 
@@ -263,9 +279,11 @@ impl Outcomes {
             return;
         }
         for index in 0..inputs {
-            let (disposition, message) = match (&self.retry_from, self.said.get(&index)) {
-                (Some((first, message)), _) if index == *first => (Disposition::Retry, Some(message.as_str())),
-                (Some((first, _)), _) if index > *first => (Disposition::NotAttempted, None),
+            let (disposition, message) = match (&self.stop, self.said.get(&index)) {
+                (Some((first, Stop::Retry(message))), _) if index == *first => {
+                    (Disposition::Retry, Some(message.as_str()))
+                }
+                (Some((first, _)), _) if index >= *first => (Disposition::NotAttempted, None),
                 (_, Some((disposition, message))) => (*disposition, message.as_deref()),
                 (_, None) => (Disposition::Ok, None),
             };

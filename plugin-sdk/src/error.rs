@@ -51,6 +51,12 @@ impl Error {
         &self.message
     }
 
+    /// The pause the other system asks for; zero where it asks for none.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
     /// What `set_error` carries: the message, and before it the delay in milliseconds where there is one.
     pub(crate) fn payload(&self) -> String {
         match self.class {

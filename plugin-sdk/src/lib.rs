@@ -36,6 +36,8 @@ mod error;
 mod export;
 pub mod guest;
 pub mod host;
+pub mod http;
+pub mod json;
 mod records;
 mod sys;
 #[cfg(not(target_arch = "wasm32"))]
@@ -49,7 +51,7 @@ pub use export::{BUSY as __BUSY, MINOR as __MINOR, pack as __pack, section as __
 pub use records::{InputRecord, Records};
 pub use sandbar_abi::message::AssignedPartition;
 pub use sandbar_abi::status::CloseReason;
-pub use sandbar_abi::{ErrorClass, TopicPartition};
+pub use sandbar_abi::{Disposition, ErrorClass, TopicPartition};
 pub use serde;
 pub use serde_json;
 pub use traits::{NoConfig, NoSink, NoSource, NoTransform, PollLimits, Sink, Source, Task, Transform};

@@ -34,6 +34,7 @@ mod wasm {
             pub fn state_get(kp: *const u8, kl: usize, op: *mut u8, cap: usize) -> i64;
             pub fn state_put(kp: *const u8, kl: usize, vp: *const u8, vl: usize) -> i32;
             pub fn state_delete(kp: *const u8, kl: usize) -> i32;
+            pub fn http_send(rp: *const u8, rl: usize, op: *mut u8, cap: usize) -> i64;
         }
     }
 
@@ -90,5 +91,22 @@ mod wasm {
 
     pub(crate) fn state_delete(key: &[u8]) -> i32 {
         unsafe { raw::state_delete(key.as_ptr(), key.len()) }
+    }
+
+    /// Room for most answers: a longer one costs a second call.
+    const FIRST_ANSWER_BYTES: usize = 64 << 10;
+
+    /// Sends a request. The host keeps an answer that does not fit at first, until it is fetched with enough room.
+    pub(crate) fn http_send(message: &[u8]) -> Option<Vec<u8>> {
+        let mut answer = vec![0; FIRST_ANSWER_BYTES];
+        let sent = unsafe { raw::http_send(message.as_ptr(), message.len(), answer.as_mut_ptr(), answer.len()) };
+        let len = usize::try_from(sent).ok()?;
+        let fitted = len <= answer.len();
+        answer.resize(len, 0);
+        if fitted {
+            return Some(answer);
+        }
+        let fetched = unsafe { raw::http_send(std::ptr::null(), 0, answer.as_mut_ptr(), answer.len()) };
+        (fetched == sent).then_some(answer)
     }
 }

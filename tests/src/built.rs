@@ -2,6 +2,7 @@
 //! built once a process, where the tests themselves were built, so that nothing stale is ever tested.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,9 +11,6 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 /// What plugins are compiled for.
 const PLUGIN_TARGET: &str = "wasm32-wasip1";
-
-/// The crates of the example plugins.
-const PLUGINS: &[&str] = &["datagen", "faulty", "file-sink", "json-transform", "word-count"];
 
 /// The `sandbar` binary, built as the tests are.
 pub fn sandbar() -> Result<PathBuf> {
@@ -38,12 +36,27 @@ pub fn plugins() -> Result<PathBuf> {
         let place = Place::of_this_process()?;
         let mut build = cargo(&place.target);
         build.args(["--release", "--target", PLUGIN_TARGET]);
-        for package in PLUGINS {
-            build.args(["--package", package]);
+        for package in example_plugins()? {
+            build.arg("--package").arg(package);
         }
         run(build)?;
         Ok(place.target.join(PLUGIN_TARGET).join("release"))
     })
+}
+
+/// The packages of the example plugins, which have the names of their folders.
+fn example_plugins() -> Result<Vec<String>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples-plugins");
+    let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut packages = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            packages.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    ensure!(!packages.is_empty(), "there is no plugin in {}", folder.display());
+    Ok(packages)
 }
 
 /// Where cargo puts what it builds.

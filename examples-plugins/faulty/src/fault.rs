@@ -67,6 +67,7 @@ pub enum Mode {
     Throttled,
     FailRecord,
     RetryRecord,
+    OneRecord,
     LogFlood,
     MetricFlood,
     StdoutFlood,

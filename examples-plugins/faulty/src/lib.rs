@@ -97,6 +97,10 @@ impl Sink for Faulty {
                     results.retry_from(&record, self.fault.message.as_str());
                     return Ok(());
                 }
+                Mode::OneRecord if record.index() > 0 => {
+                    results.continue_from(&record);
+                    return Ok(());
+                }
                 _ => {}
             }
         }

@@ -48,6 +48,16 @@ fn only_the_poison_is_at_fault() {
 }
 
 #[test]
+fn a_sink_that_takes_one_record_a_call_asks_for_the_rest() {
+    use sandbar_plugin::Disposition::{NotAttempted, Ok as Done};
+    let mut sink = testing::sink::<Faulty>(json!({"mode": "one-record"})).unwrap();
+    let out = sink.write(&records(&["a", "b", "c"])).unwrap();
+    let dispositions: Vec<_> = out.results.iter().map(|(_, disposition, _)| *disposition).collect();
+    assert_eq!(dispositions, [Done, NotAttempted, NotAttempted]);
+    assert!(sink.write(&records(&["c"])).unwrap().results.is_empty());
+}
+
+#[test]
 #[should_panic(expected = "boom")]
 fn a_panic_says_what_it_is_told() {
     let mut source = testing::source::<Faulty>(json!({"mode": "panic", "poison": "2", "message": "boom"})).unwrap();

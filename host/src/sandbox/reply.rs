@@ -51,6 +51,15 @@ impl Outcomes {
         }
     }
 
+    /// Why an input has its outcome, where the guest says so.
+    #[must_use]
+    pub fn message(&self, input: usize) -> Option<&str> {
+        match self {
+            Self::AllOk => None,
+            Self::Each(each) => each.get(input)?.message.as_deref(),
+        }
+    }
+
     /// How many inputs from the start are resolved; the rest is to be tried again.
     #[must_use]
     pub fn resolved(&self, inputs: usize) -> usize {

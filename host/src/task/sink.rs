@@ -5,7 +5,7 @@
 //! carefully: it flushes and commits after every batch, so that the next failure concerns that batch alone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbar_abi::Disposition;
 use sandbar_abi::manifest::Kind;
@@ -129,13 +129,20 @@ impl SinkPump {
                     let resolved = outcomes.resolved(part.len());
                     context.fail(&source.batch, self.failures(source, &part, &outcomes)).await?;
                     context.progress.add_out(written(&outcomes, resolved));
+                    if resolved > 0 {
+                        // It goes on: the next pause is a first one.
+                        hold = None;
+                    }
                     if resolved < part.len() {
                         self.advance(context, source, &part, resolved);
                         work.push(part.subset(resolved..part.len())?);
-                        let hold = hold.get_or_insert_with(|| context.hold(None));
-                        self.wait(context, hold, "the sink asks for another try", Duration::ZERO).await?;
-                    } else {
-                        hold = None;
+                        if resolved > 0 && outcomes.disposition(resolved) == Disposition::NotAttempted {
+                            self.breathe(context).await?;
+                        } else {
+                            let why = outcomes.message(resolved).unwrap_or("the sink asks for another try");
+                            let hold = hold.get_or_insert_with(|| context.hold(None));
+                            self.wait(context, hold, why, Duration::ZERO).await?;
+                        }
                     }
                 }
                 Err(error) if error.kind.spares_instance() => {
@@ -227,6 +234,19 @@ impl SinkPump {
                 }
             }
         }
+    }
+
+    /// Between two calls for one batch, because the sink takes its time: commits what is complete if it is due, and
+    /// looks whether the task was told to end.
+    async fn breathe(&mut self, context: &mut Context) -> Result<(), TaskError> {
+        if context.due_in(Instant::now()).is_some_and(|due| due.is_zero()) {
+            self.commit(context).await?;
+        }
+        if context.stopping().is_some() {
+            self.commit(context).await?;
+            return Err(TaskError::Interrupted);
+        }
+        Ok(())
     }
 
     /// Waits before the next try, outside any transaction: what is complete is committed first.

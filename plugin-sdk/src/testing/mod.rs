@@ -21,6 +21,7 @@
 //! assert_eq!(out.records[0].value.as_deref(), Some(&b"ABC"[..]));
 //! ```
 
+mod http;
 pub(crate) mod standin;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use sandbar_abi::{Disposition, ErrorClass, Frame, FrameBuilder, Manifest, names}
 use serde_json::Value;
 
 use crate::guest::{Guest, Reply};
+use crate::http::{Error, Request, Response};
 use crate::{NoSink, NoSource, NoTransform, Sink, Source, Transform};
 
 /// A record that owns its bytes.
@@ -91,6 +93,14 @@ pub struct Output {
     pub results: Vec<(u32, Disposition, Option<String>)>,
     /// Whether the source says that it has come to its end.
     pub end_of_data: bool,
+}
+
+pub use http::Http;
+
+/// Answers the requests of plugins on this thread, until what it returns is dropped. A response without a `url` gets that
+/// of the request.
+pub fn http(handler: impl FnMut(&Request) -> Result<Response, Error> + 'static) -> Http {
+    Http::new(handler)
 }
 
 /// A call that failed: its class, and the message as the host gets it.

@@ -137,3 +137,7 @@ pub(crate) fn state_put(key: &[u8], value: &[u8]) -> i32 {
 pub(crate) fn state_delete(key: &[u8]) -> i32 {
     with(|host| host.state.put(key, None))
 }
+
+pub(crate) fn http_send(message: &[u8]) -> Option<Vec<u8>> {
+    super::http::send(message)
+}

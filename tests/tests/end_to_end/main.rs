@@ -6,6 +6,7 @@ mod folder;
 mod hot_swap;
 mod million;
 mod shutdown;
+mod steps;
 mod tasks;
 mod words;
 

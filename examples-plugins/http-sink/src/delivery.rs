@@ -1,0 +1,181 @@
+//! One call: its records in order, gathered into requests, sent, and each resolved or left for the next call.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use sandbar_plugin::host::metric;
+use sandbar_plugin::http::{MAX_REQUEST_BYTES, Request};
+use sandbar_plugin::{Error, InputRecord, Records, SinkResults};
+
+use crate::answer::{Verdict, judge};
+use crate::config::Settings;
+use crate::identity::Identity;
+use crate::target::Target;
+use crate::template::Fields;
+
+/// How long a call goes on beginning new requests. With the longest of them it stays below the time a call may take
+/// (`limits.call_timeout_ms` of the manifest), however many records it was given.
+const CALL_BUDGET: Duration = Duration::from_secs(5);
+/// What the head of a request may take of the greatest length of all of it.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// Why a call ends before all of its records are resolved.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    /// The first record that is left.
+    pub(crate) at: usize,
+    /// What stands in its way; nothing if it is only time.
+    pub(crate) error: Option<Error>,
+}
+
+/// A call under way.
+pub(crate) struct Delivery<'a> {
+    settings: &'a Settings,
+    results: &'a mut SinkResults,
+    began: Instant,
+}
+
+/// A record, and what is sent of it.
+struct Item<'r> {
+    record: InputRecord<'r>,
+    body: Vec<u8>,
+    identity: Option<Identity>,
+}
+
+/// Records for one request.
+struct Batch<'r> {
+    target: Target,
+    items: Vec<Item<'r>>,
+    bytes: usize,
+}
+
+impl<'a> Delivery<'a> {
+    pub(crate) fn new(settings: &'a Settings, results: &'a mut SinkResults) -> Self {
+        Self { settings, results, began: Instant::now() }
+    }
+
+    /// Sends records, and says in the results what became of them. `last` is the name of the last record that is resolved,
+    /// before the call and after it.
+    pub(crate) fn run(&mut self, records: Records<'_>, last: &mut Option<Identity>) -> Result<(), Stop> {
+        let names: Vec<_> =
+            if self.settings.idempotency_header.is_some() { name(records, last.as_ref()) } else { Vec::new() };
+        let sent = self.deliver(records, &names);
+        let resolved = match &sent {
+            Ok(()) => names.len(),
+            Err(stop) => stop.at.min(names.len()),
+        };
+        if let Some(name) = names[..resolved].iter().rev().flatten().next() {
+            *last = Some(name.clone());
+        }
+        sent
+    }
+
+    fn deliver(&mut self, records: Records<'_>, names: &[Option<Identity>]) -> Result<(), Stop> {
+        let mut open: Option<Batch<'_>> = None;
+        for record in records {
+            match self.prepare(record, names) {
+                Ok(None) => self.results.filter(&record),
+                Err(message) => self.results.fail(&record, message),
+                Ok(Some((target, item))) => {
+                    if let Some(full) = open.take_if(|batch| !batch.takes(self.settings, &target, &item)) {
+                        self.send(&full)?;
+                    }
+                    open.get_or_insert_with(|| Batch { target, items: Vec::new(), bytes: 0 }).push(item);
+                }
+            }
+        }
+        open.map_or(Ok(()), |batch| self.send(&batch))
+    }
+
+    /// What is sent of a record, and where to. An error: it can never be sent.
+    fn prepare<'r>(
+        &self,
+        record: InputRecord<'r>,
+        names: &[Option<Identity>],
+    ) -> Result<Option<(Target, Item<'r>)>, String> {
+        let fields = Fields::new(record);
+        let Some(body) = self.settings.body.of(record.value, &fields)? else { return Ok(None) };
+        if body.len() > MAX_REQUEST_BYTES - HEAD_BYTES {
+            return Err(format!("a body of {} bytes is more than a request can carry", body.len()));
+        }
+        let target = self.settings.target.of(&fields)?;
+        if target.bytes() > HEAD_BYTES / 2 {
+            return Err("the url and the headers are longer than a request can carry".to_owned());
+        }
+        let identity = names.get(record.index()).cloned().flatten();
+        if identity.is_none() && self.settings.idempotency_header.is_some() {
+            return Err("the record has no partition and offset to name it by".to_owned());
+        }
+        Ok(Some((target, Item { record, body, identity })))
+    }
+
+    /// Sends a batch; one that is refused is split until the record that is to blame is alone.
+    fn send(&mut self, batch: &Batch<'_>) -> Result<(), Stop> {
+        // The next part last.
+        let mut work = vec![&batch.items[..]];
+        while let Some(part) = work.pop() {
+            let Some(first) = part.first() else { continue };
+            let at = first.record.index();
+            if at > 0 && self.began.elapsed() >= CALL_BUDGET {
+                self.results.continue_from(&first.record);
+                return Err(Stop { at, error: None });
+            }
+            let began = Instant::now();
+            let sent = self.request(&batch.target, part).send();
+            metric::counter("requests", 1.0);
+            metric::histogram("request_milliseconds", began.elapsed().as_secs_f64() * 1e3);
+            match judge(&self.settings.method, &batch.target, sent, &self.settings.retry, SystemTime::now()) {
+                Verdict::Delivered => {}
+                Verdict::Refused { may_be_one: true, .. } if part.len() > 1 => {
+                    let (front, back) = part.split_at(part.len() / 2);
+                    work.extend([back, front]);
+                }
+                Verdict::Refused { message, .. } => {
+                    part.iter().for_each(|item| self.results.fail(&item.record, message.clone()));
+                }
+                Verdict::Stopped(error) => {
+                    self.results.retry_from(&first.record, error.message());
+                    return Err(Stop { at, error: Some(error) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, target: &Target, items: &[Item<'_>]) -> Request {
+        let settings = self.settings;
+        let mut request = Request::new(&settings.method, &target.url)
+            .header("Content-Type", &settings.content_type)
+            .timeout(settings.timeout)
+            .body(settings.format.join(items.iter().map(|item| item.body.as_slice())));
+        request.headers.extend(target.headers.iter().cloned());
+        let ends =
+            items.first().and_then(|item| item.identity.as_ref()).zip(items.last().and_then(|i| i.identity.as_ref()));
+        if let (Some(name), Some((first, last))) = (&settings.idempotency_header, ends) {
+            request.headers.push((name.clone(), first.through(last)));
+        }
+        request
+    }
+}
+
+impl<'r> Batch<'r> {
+    fn takes(&self, settings: &Settings, target: &Target, item: &Item<'_>) -> bool {
+        let bytes = self.bytes + item.body.len() + settings.format.overhead(self.items.len() + 1);
+        self.items.len() < settings.max_records && bytes <= settings.max_bytes && self.target == *target
+    }
+
+    fn push(&mut self, item: Item<'r>) {
+        self.bytes += item.body.len();
+        self.items.push(item);
+    }
+}
+
+/// The names of records; `None` for one that is of no partition.
+fn name(records: Records<'_>, last: Option<&Identity>) -> Vec<Option<Identity>> {
+    let mut last = last.cloned();
+    let name = |record| {
+        let name = Identity::after(last.as_ref(), &record);
+        last.clone_from(&name);
+        name
+    };
+    records.map(name).collect()
+}
