@@ -1,0 +1,35 @@
+//! Dispositions under repetition, and inputs that carry numbers of an earlier call.
+
+use crate::conformance::records::Made;
+use crate::conformance::trial::{Step, Stop, Trial};
+
+/// How many records come again.
+const RECORDS: usize = 8;
+
+pub(super) async fn again(trial: &mut Trial<'_>) -> Step {
+    let mut instance = trial.open().await?;
+    let batch = trial.feed.ordinary(RECORDS)?;
+    let ends = [0..batch.len(), 0..batch.len(), 3..batch.len()];
+    for range in ends.into_iter().chain((0..batch.len()).map(|n| n..n + 1)) {
+        let part = batch.subset(range)?;
+        match trial.put(&mut instance, &part).await {
+            Ok(_) => {}
+            Err(Stop::Refused(_)) => instance = trial.open().await?,
+            Err(stop) => return Err(stop),
+        }
+    }
+    trial.end(instance).await
+}
+
+pub(super) async fn carried_input(trial: &mut Trial<'_>) -> Step {
+    let mut instance = trial.open().await?;
+    let plain = trial.feed.samples(RECORDS);
+    let batch = trial.feed.batch(&plain)?;
+    trial.put(&mut instance, &batch).await?;
+    let carried: Vec<_> = plain.into_iter().zip(1000..).map(|(made, n)| Made { input: Some(n), ..made }).collect();
+    let batch = trial.feed.batch(&carried)?;
+    trial.blame = Some(24);
+    trial.put(&mut instance, &batch).await?;
+    trial.blame = None;
+    trial.end(instance).await
+}
