@@ -223,7 +223,7 @@ impl Trial<'_> {
                 self.succeeded(instance);
                 Ok(Some(value))
             }
-            Err(error) if error.kind.spares_instance() => {
+            Err(error) if error.kind.spares_instance() || has_no_room(&error) => {
                 self.failed(&error);
                 self.has_refused = true;
                 Ok(None)
@@ -264,10 +264,7 @@ impl Trial<'_> {
             CallErrorKind::Frame(error) => error.rule(),
             CallErrorKind::Broken(violation) => violation.rule(),
             CallErrorKind::Start(_) => 11,
-            // It returned 0, as it may; a trap has a trace.
-            CallErrorKind::OutOfMemory { .. } if error.call == "reserve" && error.trace.is_none() => {
-                return Stop::Refused(seen);
-            }
+            CallErrorKind::OutOfMemory { .. } if has_no_room(error) => return Stop::Refused(seen),
             CallErrorKind::Trap(message) if message.contains(OUTSIDE) => 30,
             _ if error.call == "_initialize" => 11,
             _ if error.call == "reserve" => 13,
@@ -294,4 +291,10 @@ impl Trial<'_> {
             Kind::Source | Kind::Sink => StatePlace::Task,
         }
     }
+}
+
+/// Whether it has no input buffer that large, and said so as it may. A trap has a trace.
+fn has_no_room(error: &CallError) -> bool {
+    let is_memory = matches!(error.kind, CallErrorKind::OutOfMemory { .. });
+    is_memory && error.call == "reserve" && error.trace.is_none()
 }

@@ -20,7 +20,7 @@ const SLACK: usize = 256 << 10;
 const SLACK_PART: usize = 4;
 /// The largest of the inputs, in bytes; a plugin that can take less refuses it.
 const LARGE: usize = 64 << 10;
-/// A page of linear memory: what has grown by less has not been asked for by a leak of a byte a call.
+/// Fewer calls than this after the warm-up say nothing.
 const FEWEST: u64 = 200;
 
 pub(super) async fn growth(trial: &mut Trial<'_>, calls: u64) -> Step {
