@@ -26,7 +26,7 @@ use crate::batch::Batch;
 use crate::plugins::{Inspection, OptionalExports, PluginError};
 use crate::sandbox::{Compiled, Grants, Limits};
 use records::Feed;
-use trial::{Notes, Stop, Trial};
+use trial::{Blame, Notes, Stop, Trial};
 
 /// Where the records of cases say they come from.
 pub const TOPIC: &str = "sandbar-conformance";
@@ -74,8 +74,14 @@ pub async fn run(inspection: &Inspection, subjects: &[Subject], options: &Option
     let mut feed = Feed::new(options.records.as_ref());
     for subject in subjects {
         for case in Case::ALL.iter().filter(|case| case.is_for(subject.kind) && asked(**case, options.only)) {
-            let mut trial =
-                Trial { subject, feed: &mut feed, notes: &mut notes, case: *case, blame: None, has_refused: false };
+            let mut trial = Trial {
+                subject,
+                feed: &mut feed,
+                notes: &mut notes,
+                case: *case,
+                blame: Blame::Nothing,
+                has_refused: false,
+            };
             match case.run(&mut trial, options.calls).await {
                 Ok(()) => case.about().iter().for_each(|rule| trial.kept(*rule)),
                 Err(Stop::Broken) => {}

@@ -63,14 +63,25 @@ pub(super) struct Answer {
     pub(super) output: Option<Batch>,
 }
 
+/// The rule a case is about at a point where it would go well but for that rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// None: what goes wrong speaks for itself.
+    Nothing,
+    /// This, if a call breaks; it may be refused.
+    Breaks(u16),
+    /// This, if a call does anything but succeed.
+    All(u16),
+}
+
 /// A case on the way.
 pub(super) struct Trial<'a> {
     pub(super) subject: &'a Subject,
     pub(super) feed: &'a mut Feed,
     pub(super) notes: &'a mut Notes,
     pub(super) case: Case,
-    /// The rule that is broken by whatever goes wrong: the case would pass but for it.
-    pub(super) blame: Option<u16>,
+    /// The rule that is broken by what goes wrong now, whatever else it may be.
+    pub(super) blame: Blame,
     /// The instance refused a call and is still there.
     pub(super) has_refused: bool,
 }
@@ -256,6 +267,8 @@ impl Trial<'_> {
     fn failed(&mut self, error: &CallError) -> Stop {
         let seen = format!("{}: {}", error.call, error.kind);
         let rule = match &error.kind {
+            // A leak ends here where memory is short.
+            CallErrorKind::OutOfMemory { .. } if self.case == Case::Growth && !has_no_room(error) => 71,
             CallErrorKind::Retryable(message)
             | CallErrorKind::Fatal(message)
             | CallErrorKind::Throttled { message, .. } => return self.refused(seen, message),
@@ -270,7 +283,10 @@ impl Trial<'_> {
             _ if error.call == "reserve" => 13,
             _ => 70,
         };
-        self.broken(self.blame.unwrap_or(rule), seen)
+        match self.blame {
+            Blame::Breaks(rule) | Blame::All(rule) => self.broken(rule, seen),
+            Blame::Nothing => self.broken(rule, seen),
+        }
     }
 
     fn refused(&mut self, seen: String, message: &str) -> Stop {
@@ -279,8 +295,8 @@ impl Trial<'_> {
             return self.broken(29, seen);
         }
         match self.blame {
-            Some(rule) => self.broken(rule, seen),
-            None => Stop::Refused(seen),
+            Blame::All(rule) => self.broken(rule, seen),
+            Blame::Breaks(_) | Blame::Nothing => Stop::Refused(seen),
         }
     }
 

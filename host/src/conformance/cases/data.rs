@@ -5,7 +5,7 @@ use sandbar_abi::{Disposition, Record};
 use crate::batch::Batch;
 use crate::conformance::newer::newer;
 use crate::conformance::records::Made;
-use crate::conformance::trial::{Answer, Step, Stop, Trial};
+use crate::conformance::trial::{Answer, Blame, Step, Stop, Trial};
 use crate::sandbox::{Instance, Outcomes};
 
 /// What is large for a record: about what brokers take.
@@ -62,12 +62,12 @@ pub(super) async fn large(trial: &mut Trial<'_>) -> Step {
 pub(super) async fn empty(trial: &mut Trial<'_>) -> Step {
     let mut instance = trial.open().await?;
     let none = trial.feed.batch(&[])?;
-    trial.blame = Some(72);
+    trial.blame = Blame::All(72);
     let answer = trial.put(&mut instance, &none).await?;
     if answer.and_then(|answer| answer.output).is_some() {
         return Err(trial.broken(72, "it returned records for none"));
     }
-    trial.blame = None;
+    trial.blame = Blame::Nothing;
     trial.work(&mut instance).await?;
     trial.end(instance).await
 }
@@ -166,7 +166,7 @@ pub(super) async fn newer_host(trial: &mut Trial<'_>) -> Step {
     // Twice as ever, so that what changes by itself is not held against the newer frame.
     let first = once(trial, batch.as_ref(), false).await?;
     let second = once(trial, batch.as_ref(), false).await?;
-    trial.blame = Some(55);
+    trial.blame = Blame::All(55);
     let newer = match &batch {
         Some(batch) => Some(Batch::new(newer(batch.bytes()))?),
         None => None,

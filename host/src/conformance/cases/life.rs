@@ -3,7 +3,7 @@
 use sandbar_abi::manifest::Kind;
 use serde_json::{Value, json};
 
-use crate::conformance::trial::{Step, Stop, Trial};
+use crate::conformance::trial::{Blame, Step, Stop, Trial};
 use crate::sandbox::Instance;
 
 /// Sizes of input buffers, growing and shrinking; none that a plugin may say it has no memory for.
@@ -35,9 +35,9 @@ pub(super) async fn buffer(trial: &mut Trial<'_>) -> Step {
     for byte in SCRIBBLE {
         trial.work(&mut instance).await?;
         instance.fill_input(byte);
-        trial.blame = Some(14);
+        trial.blame = Blame::All(14);
         trial.work(&mut instance).await?;
-        trial.blame = None;
+        trial.blame = Blame::Nothing;
     }
     trial.end(instance).await
 }
@@ -60,12 +60,14 @@ pub(super) async fn close(trial: &mut Trial<'_>) -> Step {
         let mut instance = trial.open().await?;
         trial.work(&mut instance).await?;
         let closed = instance.close_for(reason).await;
-        trial.blame = (reason == UNKNOWN_REASON).then_some(76);
+        if reason == UNKNOWN_REASON {
+            trial.blame = Blame::Breaks(76);
+        }
         match trial.judge(&instance, closed) {
             Ok(_) | Err(Stop::Refused(_)) => {}
             Err(stop) => return Err(stop),
         }
-        trial.blame = None;
+        trial.blame = Blame::Nothing;
     }
     Ok(())
 }
@@ -76,8 +78,10 @@ pub(super) async fn abandoned(trial: &mut Trial<'_>) -> Step {
     trial.work(&mut instance).await?;
     let mut ledger = instance.into_ledger();
     ledger.take_staged();
+    trial.blame = Blame::Breaks(37);
     let mut instance = trial.open_from(ledger, |_| {}).await?;
     trial.work(&mut instance).await?;
+    trial.blame = Blame::Nothing;
     trial.end(instance).await
 }
 

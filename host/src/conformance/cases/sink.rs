@@ -4,7 +4,7 @@ use sandbar_abi::message::AssignedPartition;
 
 use crate::conformance::TOPIC;
 use crate::conformance::records::Made;
-use crate::conformance::trial::{Step, Stop, Trial};
+use crate::conformance::trial::{Blame, Step, Stop, Trial};
 
 pub(super) async fn places(trial: &mut Trial<'_>) -> Step {
     let mut instance = trial.open().await?;
@@ -14,7 +14,13 @@ pub(super) async fn places(trial: &mut Trial<'_>) -> Step {
     let nowhere: Vec<_> = plain.iter().map(|made| Made { no_place: true, ..made.clone() }).collect();
     for records in [gaps, nowhere] {
         let batch = trial.feed.batch(&records)?;
-        trial.put(&mut instance, &batch).await?;
+        trial.blame = Blame::Breaks(20);
+        match trial.put(&mut instance, &batch).await {
+            Ok(_) => {}
+            Err(Stop::Refused(_)) => instance = trial.open().await?,
+            Err(stop) => return Err(stop),
+        }
+        trial.blame = Blame::Nothing;
     }
     trial.end(instance).await
 }
@@ -27,7 +33,9 @@ pub(super) async fn flush(trial: &mut Trial<'_>) -> Step {
             trial.put(&mut instance, &batch).await?;
         }
         let flushed = instance.flush().await;
+        trial.blame = Blame::Breaks(21);
         trial.judge(&instance, flushed)?;
+        trial.blame = Blame::Nothing;
     }
     trial.end(instance).await
 }
@@ -42,6 +50,7 @@ pub(super) async fn assigned(trial: &mut Trial<'_>) -> Step {
     for _ in 0..2 {
         let mut instance = trial.open().await?;
         for assigned in [0..3, 0..0, 0..2] {
+            trial.blame = Blame::Breaks(25);
             let result = instance.assigned(partitions(assigned.clone())).await;
             if let Some(answer) = trial.judge(&instance, result)?
                 && let Some(other) = answer.iter().find(|a| a.topic != TOPIC || !assigned.contains(&a.partition))
@@ -50,6 +59,7 @@ pub(super) async fn assigned(trial: &mut Trial<'_>) -> Step {
                 return Err(trial.broken(25, seen));
             }
         }
+        trial.blame = Blame::Nothing;
         trial.work(&mut instance).await?;
         let flushed = instance.flush().await;
         trial.judge(&instance, flushed)?;

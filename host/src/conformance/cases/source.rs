@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
-use crate::conformance::trial::{Step, Stop, Trial};
+use crate::conformance::trial::{Blame, Step, Stop, Trial};
 
 /// Limits of polls: records and bytes.
 const LIMITS: &[(usize, usize)] =
@@ -21,7 +21,6 @@ pub(super) async fn limits(trial: &mut Trial<'_>) -> Step {
     let mut instance = trial.open().await?;
     let mut returned = 0;
     for (records, bytes) in LIMITS.iter().copied().cycle().take(LIMITS.len() * ROUNDS) {
-        trial.blame = None;
         let Some(reply) = trial.poll(&mut instance, records, bytes).await? else { continue };
         if let Some(batch) = &reply.output {
             returned += batch.len();
@@ -111,9 +110,9 @@ pub(super) async fn committed(trial: &mut Trial<'_>) -> Step {
         if batches > 0 {
             for _ in 0..2 {
                 let told = instance.committed(batches).await;
-                trial.blame = Some(18);
+                trial.blame = Blame::Breaks(18);
                 trial.judge(&instance, told)?;
-                trial.blame = None;
+                trial.blame = Blame::Nothing;
             }
         }
         if reply.end_of_data {
