@@ -213,6 +213,14 @@ impl Trial<'_> {
         self.put(instance, &batch).await.map(drop)
     }
 
+    /// Some work that must succeed: what comes after it is held against what comes of it.
+    pub(super) async fn sure(&mut self, instance: &mut Instance) -> Step {
+        let had_refused = std::mem::take(&mut self.has_refused);
+        self.work(instance).await?;
+        let refuses = std::mem::replace(&mut self.has_refused, had_refused);
+        if refuses { Err(Stop::Refused("ordinary records are refused".to_owned())) } else { Ok(()) }
+    }
+
     /// Ends an instance in good order.
     pub(super) async fn end(&mut self, mut instance: Instance) -> Step {
         if self.kind() == Kind::Sink {

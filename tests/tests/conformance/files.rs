@@ -58,8 +58,9 @@ fn each_reason_has_its_rule() -> Result<()> {
     refused(b"\0asm\x0d\0\x01\0", &[1]);
     let good = manifest()?;
     let with = |change: &dyn Fn(String) -> String| module(change, Some(&good));
-    let add =
-        |field: &'static str| move |text: String| format!("{})", text.trim_end_matches(')').to_owned() + ")" + field);
+    let add = |field: &'static str| {
+        move |text: String| format!("{}{field})", text.trim_end().strip_suffix(')').unwrap_or_default())
+    };
     assert!(inspect(&with(&|text| text)?).is_ok());
     let extended = "(func $f (result i32) (i32.const 1)) (func (export \"x\") (result i32) (return_call $f))";
     refused(&with(&add(extended))?, &[2]);

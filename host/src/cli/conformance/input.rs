@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sandbar_abi::FrameBuilder;
 use sandbar_abi::manifest::Kind;
@@ -15,7 +15,7 @@ use crate::cli::manifests::{self, Manifests};
 use crate::cli::topic::record::JsonRecord;
 use crate::cli::worker::DEFAULT_FILE;
 use crate::config::keys::{BATCH_MAX_RECORDS, CONNECTOR_CLASS, CONNECTOR_TYPE, TOPIC, TOPICS, TOPICS_REGEX};
-use crate::config::{ConnectorSettings, Definition, MAX_DEFINITION_BYTES, PluginSettings, WorkerConfig};
+use crate::config::{ConfigError, ConnectorSettings, Definition, MAX_DEFINITION_BYTES, PluginSettings, WorkerConfig};
 use crate::conformance::{self, Subject};
 use crate::control::planner;
 use crate::discovery::FileKind;
@@ -27,6 +27,8 @@ const MAX_RECORDS_BYTES: u64 = 32 << 20;
 const MAX_RECORDS: usize = 10_000;
 /// The largest batch, where the definition does not say.
 const BATCH_RECORDS: usize = 10_000;
+/// What errors of a configuration without a definition name as its source.
+const CONFIG: &str = "--config";
 /// The name of a connector that has no definition.
 const CONNECTOR: &str = "conformance";
 
@@ -72,7 +74,8 @@ fn of_definition(
     known: &Manifests,
     worker: &WorkerConfig,
 ) -> Outcome<Vec<Subject>> {
-    let (settings, _) = ConnectorSettings::resolve(definition, known, worker)?;
+    let resolved = ConnectorSettings::resolve(definition, known, worker);
+    let (settings, _) = resolved.map_err(|errors| told(definition.source.as_path(), errors))?;
     let name = &plugin.manifest().name;
     let own = std::iter::once((settings.kind, "", &settings.plugin));
     let transforms = settings.transforms.iter().map(|t| (Kind::Transform, t.alias.as_str(), &t.plugin));
@@ -128,12 +131,21 @@ fn define(class: &str, kind: Kind, mut config: Map<String, Value>) -> Outcome<De
         config.entry(TOPICS.name).or_insert_with(|| conformance::TOPIC.into());
     }
     let definition = json!({"name": CONNECTOR, "config": config}).to_string();
-    Ok(Definition::parse(&PathBuf::from("--config"), definition.as_bytes())?)
+    let source = Path::new(CONFIG);
+    Definition::parse(source, definition.as_bytes()).map_err(|errors| told(source, errors))
+}
+
+/// What is wrong with a definition. Where the kit has written it, its lines and columns are nobody's.
+fn told(source: &Path, mut errors: Vec<ConfigError>) -> Failure {
+    if source == Path::new(CONFIG) {
+        errors.iter_mut().for_each(|error| (error.line, error.column) = (None, None));
+    }
+    errors.into()
 }
 
 /// The value of `--config`: an object, or the file that holds one.
 fn config(text: &str) -> Outcome<Map<String, Value>> {
-    let fault = |reason: &dyn std::fmt::Display| Failure::new(format!("--config: {reason}"));
+    let fault = |reason: &dyn std::fmt::Display| Failure::new(format!("{CONFIG}: {reason}"));
     let json = if text.trim_start().starts_with('{') {
         text.as_bytes().to_vec()
     } else {

@@ -21,7 +21,11 @@ pub(super) fn text(report: &Report) -> String {
         let mut table = Table::plain();
         for rule in rules {
             let reason = rule.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            table.row_wrapped([word(rule.verdict), &rule.rule], &format!("{}{reason}", rule.says), WIDTH);
+            table.row_wrapped(
+                [word(rule.verdict), &format!("{:<3}", rule.rule)],
+                &format!("{}{reason}", rule.says),
+                WIDTH,
+            );
         }
         page.push_str(&table.text("  "));
     }

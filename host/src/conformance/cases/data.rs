@@ -61,6 +61,7 @@ pub(super) async fn large(trial: &mut Trial<'_>) -> Step {
 
 pub(super) async fn empty(trial: &mut Trial<'_>) -> Step {
     let mut instance = trial.open().await?;
+    trial.sure(&mut instance).await?;
     let none = trial.feed.batch(&[])?;
     trial.blame = Blame::All(72);
     let answer = trial.put(&mut instance, &none).await?;
@@ -161,10 +162,16 @@ fn compare(
     Ok(())
 }
 
+/// What is said of records that were all refused.
+const REFUSED: &str = "a refusal";
+
 pub(super) async fn newer_host(trial: &mut Trial<'_>) -> Step {
     let batch = (trial.kind() != sandbar_abi::manifest::Kind::Source).then(|| trial.feed.ordinary(10)).transpose()?;
     // Twice as ever, so that what changes by itself is not held against the newer frame.
     let first = once(trial, batch.as_ref(), false).await?;
+    if first == REFUSED {
+        return Err(Stop::Refused("ordinary records are refused".to_owned()));
+    }
     let second = once(trial, batch.as_ref(), false).await?;
     trial.blame = Blame::All(55);
     let newer = match &batch {
@@ -202,7 +209,7 @@ async fn once(trial: &mut Trial<'_>, batch: Option<&Batch>, is_newer: bool) -> S
 }
 
 async fn describe(trial: &mut Trial<'_>, instance: &mut Instance, batch: &Batch) -> Step<String> {
-    let Some(answer) = trial.put(instance, batch).await? else { return Ok("a refusal".to_owned()) };
+    let Some(answer) = trial.put(instance, batch).await? else { return Ok(REFUSED.to_owned()) };
     let count = |wanted: Disposition| match &answer.outcomes {
         Outcomes::AllOk if wanted == Disposition::Ok => batch.len(),
         Outcomes::AllOk => 0,

@@ -33,7 +33,7 @@ pub(super) async fn buffer(trial: &mut Trial<'_>) -> Step {
     // The host writes inputs here whenever it likes: nothing of the guest's own may be in it.
     reserve(trial, &mut instance, 4096).await?;
     for byte in SCRIBBLE {
-        trial.work(&mut instance).await?;
+        trial.sure(&mut instance).await?;
         instance.fill_input(byte);
         trial.blame = Blame::All(14);
         trial.work(&mut instance).await?;

@@ -8,6 +8,7 @@ use crate::conformance::trial::{Blame, Step, Stop, Trial};
 
 pub(super) async fn places(trial: &mut Trial<'_>) -> Step {
     let mut instance = trial.open().await?;
+    trial.work(&mut instance).await?;
     let plain = trial.feed.samples(4);
     let gaps: Vec<_> =
         plain.iter().zip([0, 1, 1000, 1 << 40]).map(|(made, gap)| Made { gap, ..made.clone() }).collect();
