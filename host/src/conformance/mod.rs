@@ -12,7 +12,6 @@ mod report;
 mod rules;
 mod trial;
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use sandbar_abi::manifest::Kind;
@@ -183,7 +182,7 @@ impl Notes {
         if let Some(reason) = self.skipped.get(&rule.number) {
             return reason.clone();
         }
-        let of: BTreeSet<_> = rule.cases().flat_map(|case| case.kinds().iter().copied()).collect();
+        let of = rule.kinds();
         if !of.is_empty() && !kinds.iter().any(|kind| of.contains(kind)) {
             let names: Vec<_> = of.iter().map(|kind| kind.name()).collect();
             return format!("it is about a {}", names.join(" or a "));

@@ -1,5 +1,9 @@
 //! Every rule of `docs/abi.md` with who keeps it. A test holds this table to the document.
 
+use std::collections::BTreeSet;
+
+use sandbar_abi::manifest::Kind;
+
 use super::cases::Case;
 
 /// A rule.
@@ -72,6 +76,18 @@ impl Rule {
     pub fn cases(&self) -> impl Iterator<Item = Case> + use<> {
         let number = self.number;
         Case::ALL.iter().copied().filter(move |case| case.about().contains(&number))
+    }
+
+    /// The kinds it is about; empty: all of them.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeSet<Kind> {
+        match self.number {
+            19 => BTreeSet::from([Kind::Sink]),
+            22 => BTreeSet::from([Kind::Transform]),
+            74 => BTreeSet::from([Kind::Source]),
+            33 => BTreeSet::from([Kind::Sink, Kind::Transform]),
+            _ => self.cases().flat_map(|case| case.kinds().iter().copied()).collect(),
+        }
     }
 
     /// Whether it is judged in every call of a case, whatever that is about.

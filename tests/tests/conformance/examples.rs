@@ -59,10 +59,7 @@ fn transforms_pass() -> Result<()> {
     passes("shout", &json!({}), TRANSFORM, &[])?;
     passes("word-count", &json!({}), TRANSFORM, &[])?;
     passes("word-count", &json!({"emit": "batch-end"}), TRANSFORM, &[])?;
-    let operations = json!([
-        {"op": "set", "field": "by", "value": 1},
-        {"op": "drop", "fields": ["text"]},
-    ]);
+    let operations = r#"[{"op": "set", "field": "by", "value": 1}, {"op": "drop", "fields": ["text"]}]"#;
     passes("json-transform", &json!({"operations": operations}), &[TRANSFORM, &["R29"]].concat(), &[])?;
     passes("json-transform", &json!({"operations": operations, "on.invalid": "pass"}), TRANSFORM, &[])
 }

@@ -89,7 +89,10 @@ async fn offer(
     let ordinary = trial.feed.ordinary(10)?;
     let passed = match trial.put(&mut instance, &ordinary).await {
         Ok(answer) => answer.map(|answer| Passed::of(&ordinary, &answer)).unwrap_or_default(),
-        Err(Stop::Refused(_)) => Passed::default(),
+        Err(Stop::Refused(_)) => {
+            instance = trial.open().await?;
+            Passed::default()
+        }
         Err(stop) => return Err(stop),
     };
     for records in batches {

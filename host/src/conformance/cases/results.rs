@@ -28,7 +28,6 @@ pub(super) async fn carried_input(trial: &mut Trial<'_>) -> Step {
     let mut instance = trial.open().await?;
     trial.sure(&mut instance).await?;
     let plain = trial.feed.samples(RECORDS);
-    let batch = trial.feed.batch(&plain)?;
     let carried: Vec<_> = plain.into_iter().zip(1000..).map(|(made, n)| Made { input: Some(n), ..made }).collect();
     let batch = trial.feed.batch(&carried)?;
     trial.blame = Blame::All(24);
