@@ -112,7 +112,8 @@ fn made(record: &sandbar_abi::Record<'_>) -> Made {
 /// An object as JSON: text for those who want text, fields for those who want fields.
 fn generic(n: usize) -> Made {
     let key = format!("key-{}", n % 7);
-    let value = format!(r#"{{"n":{n},"name":"record {n}","even":{},"text":"the quick brown fox"}}"#, n % 2 == 0);
+    let value =
+        format!(r#"{{"n":{n},"name":"record {n}","even":{},"text":"the quick brown fox"}}"#, n.is_multiple_of(2));
     Made::new(Some(key.as_bytes()), Some(value.as_bytes())).header("source", Some(b"sandbar conformance"))
 }
 
