@@ -141,8 +141,8 @@ impl Instance {
 
     /// What an error class means, with the message the guest left.
     pub(super) fn guest_error(&mut self, class: ErrorClass) -> CallErrorKind {
-        let said = self.store.data().last_error.as_ref();
-        let message = said.map_or_else(|| NO_MESSAGE.to_owned(), |(_, message)| message.clone());
+        let said = self.store.data_mut().last_error.take();
+        let message = said.map_or_else(|| NO_MESSAGE.to_owned(), |(_, message)| message);
         match class {
             ErrorClass::Retryable => CallErrorKind::Retryable(message),
             ErrorClass::Fatal => CallErrorKind::Fatal(message),

@@ -1,9 +1,7 @@
 //! What the conformance kit sees of an instance besides the answers to its calls. Tasks need none of it.
 //!
 //! The kit calls a plugin by the same functions as tasks do. This is for what those keep to themselves: the number that
-//! was returned, the message that was left, the fuel that was burnt, and the input buffer.
-
-use sandbar_abi::ErrorClass;
+//! was returned, the fuel that was burnt, and the input buffer.
 
 use super::error::CallError;
 use super::instance::Instance;
@@ -11,11 +9,9 @@ use crate::broker::StatePlace;
 
 /// What can be seen of the last call.
 #[derive(Clone, Copy, Debug)]
-pub struct LastCall<'a> {
+pub struct LastCall {
     /// The number it returned; nothing where it did not return, or returned another type.
     pub returned: Option<i64>,
-    /// The class and the message it gave to `set_error` last.
-    pub said: Option<(Option<ErrorClass>, &'a str)>,
     /// The fuel it used.
     pub fuel: u64,
     /// Whether it tried to put a source offset without being a source.
@@ -25,14 +21,12 @@ pub struct LastCall<'a> {
 impl Instance {
     /// The last call.
     #[must_use]
-    pub fn last_call(&self) -> LastCall<'_> {
-        let state = self.store.data();
+    pub fn last_call(&self) -> LastCall {
         let left = self.store.get_fuel().unwrap_or(0);
         LastCall {
             returned: self.returned,
-            said: state.last_error.as_ref().map(|(class, message)| (*class, message.as_str())),
             fuel: self.limits.fuel_per_call.saturating_sub(left),
-            put_offset: state.put_offset_refused,
+            put_offset: self.store.data().put_offset_refused,
         }
     }
 
@@ -42,15 +36,14 @@ impl Instance {
         self.reserve(len).await
     }
 
-    /// Fills the input buffer, as any input may: a guest keeps nothing there. Says whether there is one, and in memory.
-    pub fn fill_input(&mut self, byte: u8) -> bool {
+    /// Fills the input buffer, if there is one, as any input may: a guest keeps nothing there.
+    pub fn fill_input(&mut self, byte: u8) {
         let (ptr, len) = self.input;
         let end = (ptr as usize).checked_add(len);
         let place = end.and_then(|end| self.memory.data_mut(&mut self.store).get_mut(ptr as usize..end));
-        place.is_some_and(|place| {
+        if let Some(place) = place {
             place.fill(byte);
-            ptr != 0
-        })
+        }
     }
 
     /// Closes it for a reason of any number, one of a later minor among them.
