@@ -20,7 +20,9 @@ plugins) plugins ;;
 all)
     plugins
     say "building the host"
-    cargo build "${cargo_flags[@]}" --package sandbar
+    # The whole workspace: for one package alone, cargo would choose other features of its dependencies, and build the
+    # compiler of plugins once more for the tests.
+    cargo build "${cargo_flags[@]}" --workspace --bins
     ;;
 *) die "usage: build.sh [plugins]" ;;
 esac
