@@ -24,7 +24,7 @@ use crate::sandbox::{
 const MAX_FINDINGS: usize = 10;
 /// What polls are told of how long they may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How the memory of a guest's host functions begins to say that a pointer was wrong.
+/// What the host says of a pointer that a host function was given and that is none.
 const OUTSIDE: &str = "does not lie in the guest's memory";
 
 /// What a step of a case comes to.
@@ -151,7 +151,8 @@ impl Trial<'_> {
             Ok(instance) => instance,
             Err((error, _)) => return Err(self.failed(&error)),
         };
-        self.succeeded(&instance);
+        self.succeeded();
+        self.offsets(&instance);
         if self.kind() == Kind::Sink {
             let partition = AssignedPartition { topic: TOPIC.to_owned(), partition: PARTITION, offset: None };
             let assigned = instance.assigned(vec![partition]).await;
@@ -237,9 +238,10 @@ impl Trial<'_> {
 
     /// What a call came to: its result, or nothing where it was refused and the instance is still good.
     pub(super) fn judge<T>(&mut self, instance: &Instance, result: Result<T, CallError>) -> Step<Option<T>> {
+        self.offsets(instance);
         match result {
             Ok(value) => {
-                self.succeeded(instance);
+                self.succeeded();
                 Ok(Some(value))
             }
             Err(error) if error.kind.spares_instance() || has_no_room(&error) => {
@@ -251,16 +253,22 @@ impl Trial<'_> {
         }
     }
 
-    fn succeeded(&mut self, instance: &Instance) {
+    fn succeeded(&mut self) {
         [30, 70, 73].into_iter().for_each(|rule| self.kept(rule));
         if self.has_refused {
             self.kept(28);
         }
-        if self.kind() != Kind::Source {
-            match instance.last_call().put_offset {
-                true => drop(self.broken(33, format!("it called offset_put, opened as a {}", self.kind().name()))),
-                false => self.kept(33),
-            }
+    }
+
+    /// Whether what is no source left source offsets alone.
+    fn offsets(&mut self, instance: &Instance) {
+        let kind = self.kind();
+        if kind == Kind::Source {
+            return;
+        }
+        self.kept(33);
+        if instance.last_call().put_offset {
+            self.broken(33, format!("it called offset_put, opened as a {}", kind.name()));
         }
     }
 
@@ -291,10 +299,11 @@ impl Trial<'_> {
             _ if error.call == "reserve" => 13,
             _ => 70,
         };
-        match self.blame {
-            Blame::Breaks(rule) | Blame::All(rule) => self.broken(rule, seen),
-            Blame::Nothing => self.broken(rule, seen),
-        }
+        let rule = match self.blame {
+            Blame::Breaks(rule) | Blame::All(rule) => rule,
+            Blame::Nothing => rule,
+        };
+        self.broken(rule, seen)
     }
 
     fn refused(&mut self, seen: String, message: &str) -> Stop {
