@@ -18,7 +18,8 @@ pub fn sandbar() -> Result<PathBuf> {
     once(&BUILT, || {
         let place = Place::of_this_process()?;
         let mut build = cargo(&place.target);
-        build.args(["--package", "sandbar", "--bin", "sandbar"]);
+        // All of them: for one package alone cargo would choose other features of its dependencies, and build those anew.
+        build.args(["--workspace", "--bins"]);
         if place.is_release {
             build.arg("--release");
         }

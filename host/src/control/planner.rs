@@ -86,7 +86,8 @@ fn for_task(stage: &StagePlan) -> Result<StagePlan, String> {
     Ok(stage)
 }
 
-async fn stage(
+/// Makes the plan of one plugin: its secrets resolved, what it is granted looked up.
+pub(crate) async fn stage(
     alias: &str,
     settings: &PluginSettings,
     plugin: &Plugin,

@@ -142,7 +142,10 @@ fn offset_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmt
     let (fits, size) = fits(key, value);
     let put = match state.kind {
         Kind::Source => fits.and_then(|()| state.ledger.put_offset(key, value)),
-        _ => Err(PutRefused::NotASource),
+        _ => {
+            state.put_offset_refused = true;
+            Err(PutRefused::NotASource)
+        }
     };
     pay(guest, size, PER_JSON_BYTE, code(put))
 }

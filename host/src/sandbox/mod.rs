@@ -17,21 +17,25 @@ mod instance;
 mod ledger;
 mod log;
 mod memory;
+mod probe;
 mod reply;
 mod stdio;
 mod turn;
 mod usage;
+mod violation;
 mod wasi;
 
 pub use cache::{Cache, CacheError, CacheFault};
 pub use compile::{CompileError, Compiled, Origin};
 pub use engine::{Engine, EngineError};
-pub use error::{CallError, CallErrorKind, Identity};
+pub use error::{CallError, CallErrorKind, Identity, NO_MESSAGE};
 pub use instance::{Instance, OpenSpec};
 pub use ledger::{Ledger, Staged};
 pub use log::{LogQuota, Taken};
+pub use probe::LastCall;
 pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
 pub use usage::{Meter, Usage};
+pub use violation::Violation;
 pub use wasi::Grants;
 
 use std::time::Duration;
