@@ -82,8 +82,9 @@ impl<'a> Frame<'a> {
         if u64::from(at) + len > self.heap.count as u64 { Err("reaches past the heap") } else { Ok(()) }
     }
 
-    fn text_in_heap(&self, at: u32, len: i32) -> Result<(), &'static str> {
+    fn text_in_heap(&self, at: u32, len: i32, size: &mut Size) -> Result<(), &'static str> {
         self.in_heap(at, len)?;
+        size.add(len)?;
         match self.blob(at, len) {
             Some(text) if core::str::from_utf8(text).is_err() => Err("is not UTF-8"),
             _ => Ok(()),
@@ -98,8 +99,8 @@ impl<'a> Frame<'a> {
             if len == 0 {
                 return Err(fault("topic_len", "an empty topic name"));
             }
-            size.add(len).map_err(|what| fault("topic", what))?;
-            self.text_in_heap(u32_at(entry, topic_partition::TOPIC_AT), len).map_err(|what| fault("topic", what))?;
+            self.text_in_heap(u32_at(entry, topic_partition::TOPIC_AT), len, size)
+                .map_err(|what| fault("topic", what))?;
             if i32_at(entry, topic_partition::PARTITION) < -1 {
                 return Err(fault("partition", "negative, other than -1"));
             }
@@ -116,8 +117,8 @@ impl<'a> Frame<'a> {
                 return Err(fault("name_len", "negative length"));
             }
             let value_len = i32_at(entry, header_entry::VALUE_LEN);
-            size.add(name_len).map_err(|what| fault("name", what))?;
-            self.text_in_heap(u32_at(entry, header_entry::NAME_AT), name_len).map_err(|what| fault("name", what))?;
+            let name_at = u32_at(entry, header_entry::NAME_AT);
+            self.text_in_heap(name_at, name_len, size).map_err(|what| fault("name", what))?;
             self.in_heap(u32_at(entry, header_entry::VALUE_AT), value_len).map_err(|what| fault("value", what))?;
             size.add(value_len).map_err(|what| fault("value", what))?;
         }
@@ -170,8 +171,7 @@ impl<'a> Frame<'a> {
                 return Err(fault("disposition", "no such disposition"));
             }
             let len = i32_at(entry, result::MESSAGE_LEN);
-            size.add(len).map_err(|what| fault("message", what))?;
-            self.text_in_heap(u32_at(entry, result::MESSAGE_AT), len).map_err(|what| fault("message", what))?;
+            self.text_in_heap(u32_at(entry, result::MESSAGE_AT), len, size).map_err(|what| fault("message", what))?;
         }
         Ok(())
     }
