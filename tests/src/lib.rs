@@ -5,6 +5,7 @@ pub mod chance;
 pub mod checks;
 pub mod contract;
 pub mod files;
+pub mod fuzzing;
 pub mod in_process;
 pub mod kafka;
 pub mod logs;
