@@ -6,6 +6,7 @@ pub mod checks;
 pub mod contract;
 pub mod files;
 pub mod fuzzing;
+pub mod hostile;
 pub mod in_process;
 pub mod kafka;
 pub mod logs;

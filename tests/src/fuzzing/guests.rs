@@ -44,9 +44,8 @@ pub fn guest_return(data: &[u8]) {
     }
 }
 
-/// A module as [`guest_return`] makes it of these bytes, if they make one; for corpora of other targets.
-#[must_use]
-pub fn example_module(data: &[u8]) -> Option<Vec<u8>> {
+/// The module that these bytes describe, if they describe one.
+pub(super) fn made_up_module(data: &[u8]) -> Option<Vec<u8>> {
     let config = wasm_smith::Config {
         module_shape: Some(shape().to_vec()),
         max_memory32_bytes: 2 << 20,
@@ -73,7 +72,7 @@ pub fn example_module(data: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn made_up(data: &[u8]) {
-    let Some(wasm) = example_module(data) else { return };
+    let Some(wasm) = made_up_module(data) else { return };
     // What the gate refuses for a reason never runs.
     if inspect(&wasm).is_err() {
         return;

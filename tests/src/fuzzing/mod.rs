@@ -6,11 +6,13 @@ mod encode;
 mod files;
 mod frames;
 mod guests;
+mod seeds;
 
 pub use encode::differential;
 pub use files::{definition, http_message, manifest, module};
 pub use frames::frame;
-pub use guests::{example_module, guest_return};
+pub use guests::guest_return;
+pub use seeds::{Seed, seeds};
 
 /// A target: takes any bytes, and panics at a defect.
 pub type Target = fn(&[u8]);

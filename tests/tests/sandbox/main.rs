@@ -4,6 +4,7 @@
 mod frames;
 mod grants;
 mod host_functions;
+mod hostile;
 mod limits;
 mod results;
 mod starts;
