@@ -1,7 +1,7 @@
 # The few commands there are. Each sets up what it needs and says so; the work is in scripts/.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench build kafka setup clean
+.PHONY: help run test check bench fuzz build kafka setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ check: ## format, clippy, documentation, dependencies: each warning is an error
 
 bench: setup ## measure: the sandbox against native code, hot drops, start-up, memory at rest
 	@scripts/bench.sh
+
+fuzz: setup ## fuzz what reads foreign bytes, each target for FUZZ_SECONDS (60), with nightly Rust
+	@scripts/fuzz.sh
 
 build: setup ## build the example plugins and the host
 	@scripts/build.sh

@@ -4,11 +4,13 @@
 #   setup.sh            what every build needs: a C and C++ compiler, make, OpenSSL and zlib, the pinned Rust
 #   setup.sh --kafka    and what the tests against Apache Kafka need: Java and Maven
 #   setup.sh --check    and what `make check` needs: cargo-deny and cargo-machete
+#   setup.sh --fuzz     and what `make fuzz` needs: nightly Rust and cargo-fuzz
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 cargo_deny_version=0.20.2
 cargo_machete_version=0.9.2
+cargo_fuzz_version=0.13.2
 
 # Answers what apt-get needs in front of it to be allowed to install.
 privilege() {
@@ -95,6 +97,14 @@ setup_kafka() {
     find_java >/dev/null || die "no Java $java_needed or newer, even after installing"
 }
 
+# The sanitizers are nightly's only; nothing but fuzzing uses it.
+setup_nightly() {
+    if cargo +nightly --version >/dev/null 2>&1; then return 0; fi
+    have rustup || die "missing: nightly Rust; install rustup as https://rustup.rs says, then run this again"
+    say "installing with rustup: nightly Rust, for fuzzing only"
+    rustup toolchain install nightly --profile minimal --no-self-update
+}
+
 # `cargo install` builds for speed by default; these run for a second, so what counts is how fast they are built.
 cargo_tool() {
     local name=$1 version=$2
@@ -113,6 +123,10 @@ for wish in "$@"; do
         cargo_tool cargo-deny "$cargo_deny_version"
         cargo_tool cargo-machete "$cargo_machete_version"
         ;;
-    *) die "unknown: $wish (known: --kafka, --check)" ;;
+    --fuzz)
+        setup_nightly
+        cargo_tool cargo-fuzz "$cargo_fuzz_version"
+        ;;
+    *) die "unknown: $wish (known: --kafka, --check, --fuzz)" ;;
     esac
 done

@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use sandbar_abi::frame::layout::{self, header, record};
+use sandbar_abi::frame::layout::{self, header, header_entry, record, result, topic_partition};
 use sandbar_abi::{Disposition, Frame, FrameBuilder, FrameError};
 
 #[derive(Clone, Debug)]
@@ -310,6 +310,40 @@ fn a_small_frame_cannot_stand_for_an_enormous_batch() {
         put(&mut bytes, entry + record::VALUE_LEN, (1_i32 << 20).to_le_bytes());
     }
     assert!(Frame::parse(&bytes).unwrap_err().to_string().contains("larger than a frame may be"));
+}
+
+#[test]
+fn text_that_entries_share_is_looked_at_no_more_often_than_a_frame_is_long() {
+    // Each entry names the same mebibyte again. Looking at all of it would be 64 GiB of text, a minute's work.
+    const ENTRIES: u32 = 1 << 16;
+    let long = "x".repeat(1 << 20);
+    let mut topics = FrameBuilder::new();
+    let mut headers = FrameBuilder::new();
+    let mut results = FrameBuilder::new();
+    topics.topic_partition(Some(&long), None);
+    results.result(0, Disposition::Failed, Some(&long));
+    let mut record = headers.record(None, None);
+    record.header(&long, None);
+    for input in 1..ENTRIES {
+        topics.topic_partition(Some("x"), None);
+        record.header("x", None);
+        results.result(input, Disposition::Failed, Some("x"));
+    }
+    for (frame, section, at, named) in [
+        (topics, 1, topic_partition::TOPIC_AT, "topic_partitions[64].topic"),
+        (headers, 2, header_entry::NAME_AT, "headers[64].name"),
+        (results, 3, result::MESSAGE_AT, "results[64].message"),
+    ] {
+        let mut bytes = frame.finish().unwrap();
+        let descriptor = header::SECTIONS + section * layout::SECTION_LEN;
+        let first = u32::from_le_bytes(bytes[descriptor..descriptor + 4].try_into().unwrap()) as usize;
+        let shared: [u8; 8] = bytes[first + at..][..8].try_into().unwrap();
+        for entry in 1..ENTRIES as usize {
+            put(&mut bytes, first + entry * 16 + at, shared);
+        }
+        let message = Frame::parse(&bytes).unwrap_err().to_string();
+        assert_eq!(message, format!("{named}: the batch is larger than a frame may be"));
+    }
 }
 
 #[test]

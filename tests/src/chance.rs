@@ -26,7 +26,20 @@ impl Chance {
                 u64::from(now.subsec_nanos()) ^ (now.as_secs() << 30)
             }
         };
-        Ok(Self { seed, state: seed })
+        Ok(Self::seeded(seed))
+    }
+
+    /// One that is the same every time.
+    #[must_use]
+    pub const fn seeded(seed: u64) -> Self {
+        Self { seed, state: seed }
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
+        bytes.truncate(len);
+        bytes
     }
 
     /// How to have the same again, for the message of an error.

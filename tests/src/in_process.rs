@@ -94,6 +94,12 @@ impl Worker {
         self.put(&format!("{name}.json"), &definition(name, config)?)
     }
 
+    /// The connectors as they are now.
+    #[must_use]
+    pub fn connectors(&self) -> Vec<ConnectorStatus> {
+        self.status.borrow().connectors.clone()
+    }
+
     /// Waits until a connector is as wanted.
     pub async fn wait(&mut self, name: &str, wanted: impl Fn(&ConnectorStatus) -> bool) -> Result<ConnectorStatus> {
         let mut last = None;

@@ -5,6 +5,8 @@ pub mod chance;
 pub mod checks;
 pub mod contract;
 pub mod files;
+pub mod fuzzing;
+pub mod hostile;
 pub mod http_server;
 pub mod in_process;
 pub mod kafka;

@@ -66,10 +66,11 @@ impl<'a> Frame<'a> {
             results: section(3, "results", layout::RESULT_LEN)?,
             heap: section(4, "heap", 1)?,
         };
-        frame.check_topic_partitions()?;
-        frame.check_headers()?;
-        frame.check_records()?;
-        frame.check_results()?;
+        let mut size = Size(0);
+        frame.check_topic_partitions(&mut size)?;
+        frame.check_headers(&mut size)?;
+        frame.check_records(&mut size)?;
+        frame.check_results(&mut size)?;
         Ok(frame)
     }
 
@@ -81,15 +82,16 @@ impl<'a> Frame<'a> {
         if u64::from(at) + len > self.heap.count as u64 { Err("reaches past the heap") } else { Ok(()) }
     }
 
-    fn text_in_heap(&self, at: u32, len: i32) -> Result<(), &'static str> {
+    fn text_in_heap(&self, at: u32, len: i32, size: &mut Size) -> Result<(), &'static str> {
         self.in_heap(at, len)?;
+        size.add(len)?;
         match self.blob(at, len) {
             Some(text) if core::str::from_utf8(text).is_err() => Err("is not UTF-8"),
             _ => Ok(()),
         }
     }
 
-    fn check_topic_partitions(&self) -> Result<(), FrameError> {
+    fn check_topic_partitions(&self, size: &mut Size) -> Result<(), FrameError> {
         for index in 0..self.topic_partitions.count {
             let fault = |field, what| FrameError::Entry { section: "topic_partitions", index, field, what };
             let Some(entry) = self.entry(self.topic_partitions, index, layout::TOPIC_PARTITION_LEN) else { continue };
@@ -97,7 +99,8 @@ impl<'a> Frame<'a> {
             if len == 0 {
                 return Err(fault("topic_len", "an empty topic name"));
             }
-            self.text_in_heap(u32_at(entry, topic_partition::TOPIC_AT), len).map_err(|what| fault("topic", what))?;
+            self.text_in_heap(u32_at(entry, topic_partition::TOPIC_AT), len, size)
+                .map_err(|what| fault("topic", what))?;
             if i32_at(entry, topic_partition::PARTITION) < -1 {
                 return Err(fault("partition", "negative, other than -1"));
             }
@@ -105,7 +108,7 @@ impl<'a> Frame<'a> {
         Ok(())
     }
 
-    fn check_headers(&self) -> Result<(), FrameError> {
+    fn check_headers(&self, size: &mut Size) -> Result<(), FrameError> {
         for index in 0..self.headers.count {
             let fault = |field, what| FrameError::Entry { section: "headers", index, field, what };
             let Some(entry) = self.entry(self.headers, index, layout::HEADER_ENTRY_LEN) else { continue };
@@ -113,18 +116,18 @@ impl<'a> Frame<'a> {
             if name_len < 0 {
                 return Err(fault("name_len", "negative length"));
             }
-            self.text_in_heap(u32_at(entry, header_entry::NAME_AT), name_len).map_err(|what| fault("name", what))?;
-            self.in_heap(u32_at(entry, header_entry::VALUE_AT), i32_at(entry, header_entry::VALUE_LEN))
-                .map_err(|what| fault("value", what))?;
+            let value_len = i32_at(entry, header_entry::VALUE_LEN);
+            let name_at = u32_at(entry, header_entry::NAME_AT);
+            self.text_in_heap(name_at, name_len, size).map_err(|what| fault("name", what))?;
+            self.in_heap(u32_at(entry, header_entry::VALUE_AT), value_len).map_err(|what| fault("value", what))?;
+            size.add(value_len).map_err(|what| fault("value", what))?;
         }
         Ok(())
     }
 
-    /// Besides the bounds: ranges of headers follow each other and the records' bytes add up to no more than a frame
-    /// may hold, so that a small frame cannot stand for an enormous batch.
-    fn check_records(&self) -> Result<(), FrameError> {
+    /// Besides the bounds: ranges of headers follow each other, so that none is counted twice.
+    fn check_records(&self, size: &mut Size) -> Result<(), FrameError> {
         let mut next_header = 0;
-        let mut logical = self.headers_len();
         for index in 0..self.records.count {
             let fault = |field, what| FrameError::Entry { section: "records", index, field, what };
             let Some(entry) = self.entry(self.records, index, layout::RECORD_LEN) else { continue };
@@ -149,11 +152,8 @@ impl<'a> Frame<'a> {
                     return Err(fault("headers", "reaches past the header section"));
                 }
             }
-            for len in [record::KEY_LEN, record::VALUE_LEN] {
-                logical += u64::try_from(i32_at(entry, len)).unwrap_or(0);
-            }
-            if logical > names::MAX_FRAME_BYTES as u64 {
-                return Err(fault("value", "the batch is larger than a frame may be"));
+            for (field, len) in [("key", record::KEY_LEN), ("value", record::VALUE_LEN)] {
+                size.add(i32_at(entry, len)).map_err(|what| fault(field, what))?;
             }
             let tp = u32_at(entry, record::TOPIC_PARTITION);
             if tp != NONE && tp as usize >= self.topic_partitions.count {
@@ -163,26 +163,29 @@ impl<'a> Frame<'a> {
         Ok(())
     }
 
-    /// Bytes of all header names and values.
-    fn headers_len(&self) -> u64 {
-        (0..self.headers.count)
-            .filter_map(|i| self.entry(self.headers, i, layout::HEADER_ENTRY_LEN))
-            .flat_map(|e| [i32_at(e, header_entry::NAME_LEN), i32_at(e, header_entry::VALUE_LEN)])
-            .map(|len| u64::try_from(len).unwrap_or(0))
-            .sum()
-    }
-
-    fn check_results(&self) -> Result<(), FrameError> {
+    fn check_results(&self, size: &mut Size) -> Result<(), FrameError> {
         for index in 0..self.results.count {
             let fault = |field, what| FrameError::Entry { section: "results", index, field, what };
             let Some(entry) = self.entry(self.results, index, layout::RESULT_LEN) else { continue };
             if Disposition::from_code(u32_at(entry, result::DISPOSITION)).is_none() {
                 return Err(fault("disposition", "no such disposition"));
             }
-            self.text_in_heap(u32_at(entry, result::MESSAGE_AT), i32_at(entry, result::MESSAGE_LEN))
-                .map_err(|what| fault("message", what))?;
+            let len = i32_at(entry, result::MESSAGE_LEN);
+            self.text_in_heap(u32_at(entry, result::MESSAGE_AT), len, size).map_err(|what| fault("message", what))?;
         }
         Ok(())
+    }
+}
+
+/// What all entries say they hold, in bytes. Entries may share bytes of the heap: without this a small frame could stand
+/// for an enormous batch, and looking at its text a million times over would take hours.
+struct Size(u64);
+
+impl Size {
+    /// Counts bytes before they are looked at. A length below zero holds none.
+    fn add(&mut self, len: i32) -> Result<(), &'static str> {
+        self.0 += u64::try_from(len).unwrap_or(0);
+        if self.0 > names::MAX_FRAME_BYTES as u64 { Err("the batch is larger than a frame may be") } else { Ok(()) }
     }
 }
 

@@ -66,6 +66,28 @@ pub enum PluginError {
         /// Where.
         offset: usize,
     },
+    /// It has more of something than the host is ready to compile.
+    #[error("the module has {count} {what}, a plugin may have {limit}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many it has.
+        count: u64,
+        /// How many it may have.
+        limit: u64,
+    },
+    /// It has a function that would take too long, or too much memory, to compile.
+    #[error("function {function} has {count} {what}, one may have {limit}: build it optimised, or split it")]
+    FunctionTooLarge {
+        /// The function's index.
+        function: u64,
+        /// What it has too much of.
+        what: &'static str,
+        /// How much it has.
+        count: u64,
+        /// How much it may have.
+        limit: u64,
+    },
     /// It has more than one linear memory.
     #[error("the module has {count} memories: a plugin has one, exported as \"{}\"", names::MEMORY)]
     Memories {

@@ -2,6 +2,7 @@
 //!
 //! [`admit`] is the gate every `.wasm` passes; [`embed()`] writes the manifest for languages whose tools cannot.
 
+mod bounds;
 mod contract;
 mod embed;
 mod error;

@@ -83,6 +83,24 @@ impl<'a> Module<'a> {
         self.exports.iter().find(|export| export.name == name)
     }
 
+    /// How many functions it imports: the index of its own first one.
+    pub(super) fn imported_functions(&self) -> u64 {
+        let functions =
+            self.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)));
+        functions.count() as u64
+    }
+
+    /// The types of functions.
+    pub(super) fn function_types(&self) -> impl Iterator<Item = &FuncType> {
+        self.types.iter().flatten()
+    }
+
+    /// The type of a function by its index, imported ones first; `None` if there is no such function or type.
+    pub(super) fn type_of(&self, function: u64) -> Option<&FuncType> {
+        let ty = *self.functions.get(usize::try_from(function).ok()?)?;
+        self.types.get(ty as usize)?.as_ref()
+    }
+
     /// The type of an imported function; `None` if it is no function, or of no type there is.
     pub(super) fn import_type(&self, import: &Import<'_>) -> Option<&FuncType> {
         match import.ty {
@@ -94,10 +112,7 @@ impl<'a> Module<'a> {
     /// The type of an exported function; `None` if it is no function, or of no type there is.
     pub(super) fn export_type(&self, export: &Export<'_>) -> Option<&FuncType> {
         match export.kind {
-            ExternalKind::Func | ExternalKind::FuncExact => {
-                let ty = *self.functions.get(export.index as usize)?;
-                self.types.get(ty as usize)?.as_ref()
-            }
+            ExternalKind::Func | ExternalKind::FuncExact => self.type_of(export.index.into()),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 use sandbar_abi::Manifest;
 use wasmparser::{Validator, WasmFeatures};
 
+use super::bounds::check_bounds;
 use super::contract::{check_exports, check_imports};
 use super::error::PluginError;
 use super::header;
@@ -33,7 +34,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<PluginError>> {
     let module = Module::parse(bytes).map_err(|error| one(invalid(&error)))?;
 
     let mut errors = Vec::new();
-    errors.extend(validate(bytes).err());
+    match validate(bytes) {
+        Ok(()) => errors.extend(check_bounds(bytes, &module)),
+        Err(error) => errors.push(error),
+    }
     if module.has_start {
         errors.push(PluginError::StartSection);
     }

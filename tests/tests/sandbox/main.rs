@@ -6,6 +6,7 @@ mod directories;
 mod frames;
 mod grants;
 mod host_functions;
+mod hostile;
 mod limits;
 mod results;
 mod starts;
