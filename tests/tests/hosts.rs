@@ -10,7 +10,8 @@ use sandbar_tests::in_process::{Worker, example};
 /// What a process holds: mappings, threads, open files.
 fn held() -> Result<[usize; 3]> {
     let maps = std::fs::read_to_string("/proc/self/maps")?.lines().count();
-    let [threads, files] = ["task", "fd"].map(|what| std::fs::read_dir(format!("/proc/self/{what}")).map(Iterator::count));
+    let [threads, files] =
+        ["task", "fd"].map(|what| std::fs::read_dir(format!("/proc/self/{what}")).map(Iterator::count));
     Ok([maps, threads?, files?])
 }
 

@@ -15,6 +15,8 @@ pub(super) fn rule(error: &PluginError) -> u16 {
         | PluginError::Version { .. }
         | PluginError::Truncated { .. }
         | PluginError::TooManySections { .. }
+        | PluginError::TooMany { .. }
+        | PluginError::FunctionTooLarge { .. }
         | PluginError::Invalid { .. }
         | PluginError::More { .. } => 1,
         PluginError::Feature { .. } => 2,
@@ -29,6 +31,7 @@ pub(super) fn rule(error: &PluginError) -> u16 {
         PluginError::AbiMajor { .. } => 53,
         PluginError::ImportModule { .. } | PluginError::ImportKind { .. } | PluginError::ImportType { .. } => 5,
         PluginError::ImportUnknown { .. } => 56,
+        PluginError::ImportUnasked { .. } => 58,
         PluginError::ExportMissing { name, .. } | PluginError::ExportKind { name, .. } if *name == names::MEMORY => 3,
         PluginError::ExportMissing { .. } | PluginError::ExportKind { .. } | PluginError::ExportType { .. } => 6,
     }

@@ -144,6 +144,7 @@ impl Trial<'_> {
             limits: subject.limits.clone(),
             grants: subject.grants.clone(),
             log: LogQuota::new(Instant::now()),
+            meter: Arc::default(),
         };
         self.has_refused = false;
         let opened = Instance::open(&subject.compiled, &spec, ledger).await;

@@ -13,8 +13,9 @@ use super::inspect::read_plugin;
 use super::worker::runtime;
 use super::{logging, text};
 use crate::conformance::{self, Options, Report, Rule};
-use crate::plugins::{self, Plugin};
+use crate::plugins::{self, Admitted, Plugin, Refusal};
 use crate::sandbox::{Compiled, Engine};
+use crate::trust::Policy;
 
 /// How many calls it takes to see a leak of a byte a call.
 const CALLS: u64 = 1_000_000;
@@ -109,15 +110,17 @@ pub(super) fn run(args: &ConformanceArgs) -> Outcome {
 
 fn test(args: &ConformanceArgs) -> Outcome<Report> {
     let wasm = read_plugin(&args.file)?;
-    let inspection = match plugins::inspect(&wasm) {
-        Ok(inspection) => inspection,
-        Err(errors) => return Ok(conformance::refused(&errors, args.rule)),
+    // Whoever runs the kit on a file says by that that it may run.
+    let Admitted { trust, inspection } = match plugins::admit(&wasm, None, &Policy::default()) {
+        Ok(admitted) => admitted,
+        Err(Refusal::Invalid(errors)) => return Ok(conformance::refused(&errors, args.rule)),
+        Err(refusal @ Refusal::Untrusted(_)) => return Err(Failure::new(refusal)),
     };
     let records = args.records.as_deref().map(input::records).transpose()?;
     let engine = Engine::new().map_err(Failure::new)?;
     let compiled = Compiled::new(&engine, &wasm, None)
         .map_err(|error| Failure::new(format!("{}: {error}", args.file.display())))?;
-    let plugin = Plugin { inspection, compiled };
+    let plugin = Plugin { trust, inspection, compiled };
     let options = Options { calls: args.calls, only: args.rule, records };
     runtime()?.block_on(async {
         let subjects = input::subjects(args, &plugin).await?;
