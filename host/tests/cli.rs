@@ -372,10 +372,10 @@ fn run_tells_what_is_wrong_with_its_configuration() {
 
 /// A key pair, its `.pub` file in the folder, and a signature by it beside a plugin.
 fn signed(folder: &TempDir, plugin: &str) -> minisign::KeyPair {
-    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-    put(folder, "release.pub", pair.pk.to_box().unwrap().into_string());
-    let wasm = fs::read(folder.path().join(plugin)).unwrap();
-    let signature = minisign::sign(None, &pair.sk, &wasm[..], Some("build 7\x1b[2J"), None).unwrap();
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key pair");
+    put(folder, "release.pub", pair.pk.to_box().expect("a file").into_string());
+    let wasm = fs::read(folder.path().join(plugin)).expect("a plugin");
+    let signature = minisign::sign(None, &pair.sk, &wasm[..], Some("build 7\x1b[2J"), None).expect("a signature");
     put(folder, &format!("{plugin}.minisig"), signature.into_string());
     pair
 }
