@@ -41,6 +41,8 @@ pub enum Answer {
 pub struct Response {
     /// The status.
     pub status: u16,
+    /// How it was asked in the end: a redirect may have made a `GET` of a `POST`, and left its body out.
+    pub method: String,
     /// What was asked in the end, after redirects.
     pub url: String,
     /// Names in lower case and values, in order. A byte of a value that is not UTF-8 is replaced.

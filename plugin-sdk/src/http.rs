@@ -100,8 +100,8 @@ impl Request {
         let answer =
             sys::http_send(&request).ok_or_else(|| Error::new(ErrorKind::Protocol, "the host gave no answer"))?;
         match message::decode(&answer) {
-            Ok((Answer::Response(head), body)) => {
-                Ok(Response { status: head.status, url: head.url, headers: head.headers, body: body.to_vec() })
+            Ok((Answer::Response(message::Response { status, method, url, headers }), body)) => {
+                Ok(Response { status, method, url, headers, body: body.to_vec() })
             }
             Ok((Answer::Error(failure), _)) => Err(Error::new(failure.kind, failure.message)),
             Err(error) => Err(Error::new(ErrorKind::Protocol, format!("the host's answer: {error}"))),
@@ -114,6 +114,8 @@ impl Request {
 pub struct Response {
     /// The status.
     pub status: u16,
+    /// How it was asked in the end: a redirect may have made a `GET` of a `POST`, and left its body out.
+    pub method: String,
     /// What was asked in the end, after redirects.
     pub url: String,
     /// Names in lower case and values, in order.

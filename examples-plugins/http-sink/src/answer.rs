@@ -37,7 +37,13 @@ pub(crate) fn judge(
 ) -> Verdict {
     let request = format!("{method} {}", target.place());
     match sent {
-        Ok(response) if response.is_success() => Verdict::Delivered,
+        Ok(response) if response.is_success() && response.method == method => Verdict::Delivered,
+        // A redirect made another request of it, without the body. That one went well; nothing was delivered.
+        Ok(response) if response.is_success() => {
+            let there = Target { url: response.url, headers: Vec::new() };
+            let message = format!("{request} was redirected, and became {} {}", response.method, there.place());
+            Verdict::Refused { message, may_be_one: false }
+        }
         Ok(response) => {
             let message = format!("{request} answered {}: {}", response.status, response.excerpt());
             if !retry.contains(response.status) {
@@ -65,7 +71,8 @@ mod tests {
     fn answer(status: u16, headers: &[(&str, &str)]) -> Verdict {
         let target = Target { url: "https://a/b?token=secret".to_owned(), headers: Vec::new() };
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let response = Response { status, headers, body: b"why\nnot".to_vec(), ..Response::default() };
+        let response =
+            Response { status, method: "POST".to_owned(), headers, body: b"why\nnot".to_vec(), ..Response::default() };
         judge("POST", &target, Ok(response), &Statuses::default(), SystemTime::UNIX_EPOCH)
     }
 

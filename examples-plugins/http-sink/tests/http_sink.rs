@@ -238,6 +238,18 @@ fn a_refusal_is_about_the_record_and_says_why() {
 }
 
 #[test]
+fn what_a_redirect_made_a_get_of_was_not_delivered() {
+    let _http = testing::http(|request| {
+        let kept = request.body == b"1";
+        let method = if kept { request.method.clone() } else { "GET".to_owned() };
+        Ok(Response { method, url: "https://hook/elsewhere".to_owned(), ..answer(200) })
+    });
+    let out = open(json!({})).write(&records(0..2)).unwrap();
+    assert_eq!(dispositions(&out), [Failed, Done]);
+    assert_eq!(message(&out, 0), "POST https://hook/in was redirected, and became GET https://hook/elsewhere");
+}
+
+#[test]
 fn a_batch_that_is_refused_is_split_until_the_record_to_blame_is_alone() {
     let http = testing::http(|request| {
         let values: Vec<i64> = serde_json::from_slice(&request.body).unwrap();

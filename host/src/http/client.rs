@@ -208,6 +208,7 @@ fn head(request: &Outgoing, response: &reqwest::Response) -> Response {
     let value = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Response {
         status: response.status().as_u16(),
+        method: request.method.to_string(),
         url: request.url.to_string(),
         headers: response.headers().iter().map(|(name, text)| (name.to_string(), value(text))).collect(),
     }

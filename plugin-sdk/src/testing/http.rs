@@ -73,10 +73,14 @@ fn answer(request: Request) -> (Answer, Vec<u8>) {
     });
     match answered {
         Ok(response) => {
-            let url = if response.url.is_empty() { request.url } else { response.url };
-            let headers =
-                response.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-            (Answer::Response(message::Response { status: response.status, url, headers }), response.body)
+            let or = |given: String, asked: String| if given.is_empty() { asked } else { given };
+            let head = message::Response {
+                status: response.status,
+                method: or(response.method, request.method),
+                url: or(response.url, request.url),
+                headers: response.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+            };
+            (Answer::Response(head), response.body)
         }
         Err(error) => (failed(&error), Vec::new()),
     }

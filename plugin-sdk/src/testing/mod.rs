@@ -97,8 +97,8 @@ pub struct Output {
 
 pub use http::Http;
 
-/// Answers the requests of plugins on this thread, until what it returns is dropped. A response without a `url` gets that
-/// of the request.
+/// Answers the requests of plugins on this thread, until what it returns is dropped. A response without a `url` or a
+/// `method` gets that of the request.
 pub fn http(handler: impl FnMut(&Request) -> Result<Response, Error> + 'static) -> Http {
     Http::new(handler)
 }
