@@ -121,6 +121,10 @@ fn permitted(name: &str, addresses: Vec<IpAddr>, granted: &[IpNet]) -> Result<Ve
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn check(addresses: &[&str], granted: &[&str]) -> Result<Vec<String>, String> {
@@ -128,6 +132,26 @@ mod tests {
         let granted: Vec<_> = granted.iter().map(|text| text.parse().unwrap()).collect();
         let found = permitted("n", addresses, &granted).map_err(|error| error.to_string())?;
         Ok(found.iter().map(ToString::to_string).collect())
+    }
+
+    /// Never answers, and counts.
+    struct Silent(AtomicUsize);
+
+    impl Lookup for Silent {
+        fn lookup(&self, _name: &str) -> Looking {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn lookups_that_were_given_up_count_until_they_end() {
+        let silent = Arc::new(Silent(AtomicUsize::new(0)));
+        let resolver = Resolver::new(Arc::clone(&silent) as Arc<dyn Lookup>, &[]);
+        for _ in 0..10 {
+            assert!(resolver.resolve("n".parse().unwrap()).now_or_never().is_none());
+        }
+        assert_eq!(silent.0.load(Ordering::Relaxed), MAX_LOOKUPS);
     }
 
     #[test]

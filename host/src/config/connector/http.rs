@@ -1,7 +1,6 @@
 //! What plugins may send requests to, and the headers that are added to them: the definition's keys, held against what
 //! manifests ask for.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -157,7 +156,7 @@ fn value(reader: &mut Reader<'_>, key: &str) -> Option<SecretValue> {
         reader.error(ErrorKind::Missing, key, "is required");
         return None;
     };
-    let text = reader::text(value).ok_or_else(|| "must be a single value".to_owned());
+    let text = reader::text(value).filter(|text| !text.is_empty()).ok_or_else(|| "must be a single value".to_owned());
     match text.and_then(|text| SecretValue::new(reader.origin, key, text)) {
         Ok(value) => Some(value),
         Err(message) => {
@@ -197,7 +196,7 @@ fn hosts(reader: &mut Reader<'_>, key: &str, granted: &[Pattern]) -> Vec<Pattern
 fn is_loopback(pattern: &Pattern) -> bool {
     match pattern.host() {
         Some(Host::Name(name)) => name == "localhost",
-        Some(Host::Address(address)) => IpAddr::is_loopback(address),
+        Some(Host::Address(address)) => address.is_loopback(),
         None => false,
     }
 }

@@ -158,6 +158,10 @@ fn headers_are_checked() {
             "c.json:6:1: sandbox.http.inject: names \"api\" twice",
         ],
     );
+    refused(
+        &hook(&[one, INJECT, HEADER, r#""sandbox.http.inject.api.value": """#]),
+        &["c.json:8:1: sandbox.http.inject.api.value: must be a single value"],
+    );
     let unknown = hook(&[one, INJECT, HEADER, VALUE, r#""sandbox.http.inject.api.host": "a.com""#]);
     let errors = ConnectorSettings::resolve(&definition(&unknown), &plugins(), &WorkerConfig::default()).unwrap_err();
     assert!(errors[0].to_string().starts_with("c.json:9:1: sandbox.http.inject.api.host: is not known"), "{errors:?}");
