@@ -47,7 +47,7 @@ impl Compiled {
     ///
     /// A cache that cannot be read or written costs time, not the plugin.
     pub fn new(engine: &Engine, wasm: &[u8], cache: Option<&Path>) -> Result<Self, CompileError> {
-        let error = |step, e: wasmtime::Error| CompileError { step, message: format!("{e:#}") };
+        let error = |step, e: wasmtime::Error| CompileError { step, message: one_line(&e) };
         let entry = cache.map(|folder| entry(engine, folder, wasm));
         let cached = entry.as_deref().and_then(|path| load(engine, path));
         let (module, origin) = match cached {
@@ -63,6 +63,11 @@ impl Compiled {
         let pre = engine.linker.instantiate_pre(&module).map_err(|e| error("link", e))?;
         Ok(Self { engine: engine.clone(), pre: Arc::new(pre), origin })
     }
+}
+
+/// What the compiler says, without the lines it breaks its lists into: a refusal is one line of the log.
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The file of a module in the cache: by engine, then by the module's hash.
