@@ -2,22 +2,29 @@
 //! what is wrong with each of the others, and the host stops in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use sandbar::control::{ConnectorState, ConnectorStatus};
 use sandbar_tests::hostile::{self, Fate, Hostile};
-use sandbar_tests::in_process::Worker;
+use sandbar_tests::in_process::{self, Worker};
 use sandbar_tests::logs;
 
 /// How long it may take until each has met its fate: a hundred plugins are compiled, and hold two cores up meanwhile.
 const WITHIN: Duration = Duration::from_secs(300);
+/// Fuel that no call lives to see the end of: the most that the key takes.
+const FUEL_WITHOUT_END: u64 = i64::MAX.cast_unsigned();
 /// Calls that a connector makes only in its last moments, or never: while it runs, nothing is wrong with it.
 const LATE: &[&str] = &["close", "revoked", "committed", "check", "task_configs"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_full_of_hostile_guests() -> Result<()> {
-    let mut worker = Worker::start().await?;
+    let folder = Arc::new(tempfile::tempdir()?);
+    let mut settings = in_process::config(folder.path());
+    // Some are to be stopped by the clock alone.
+    settings.limits.fuel_per_call = FUEL_WITHOUT_END;
+    let mut worker = Worker::start_with(folder, settings).await?;
     worker.put("passes.wasm", &hostile::neighbour().manifest("name", "passes").build()?)?;
     worker.start_neighbour("passes").await?;
     worker.write("hostile-in", &["a", "b", "c"]).await?;

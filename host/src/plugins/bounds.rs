@@ -222,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_tells_every_bound() {
+        let text = include_str!("../../../docs/abi.md");
+        for (what, limit) in [
+            ("functions of its own", MAX_FUNCTIONS),
+            ("data segments", MAX_DATA_SEGMENTS),
+            ("bytes of one function", MAX_FUNCTION_BYTES),
+            ("locals of one function, parameters included", MAX_LOCALS),
+            ("nested loops in one function", MAX_LOOP_DEPTH),
+            ("nested blocks in one function", MAX_BLOCK_DEPTH),
+            ("work to compile all of it, in microseconds of one core at worst", MAX_WORK),
+        ] {
+            assert!(text.contains(&format!("| {what} | {limit} |")), "{what}: {limit}");
+        }
+        assert!(MAX_IMPORTS == MAX_EXPORTS && text.contains(&format!("| imports, exports | {MAX_IMPORTS} each |")));
+        assert!(text.contains(&format!("`br_if` | {MAX_FUNCTION_WEIGHT} |")));
+    }
+
+    #[test]
     fn a_loop_that_ended_is_no_longer_around_what_follows() {
         let after_each_other = "loop block end end ".repeat(1_000);
         assert!(errors(&format!("(func {after_each_other})")).is_empty());

@@ -42,7 +42,7 @@ impl Compiled {
     ///
     /// A cache that cannot be read or written costs time, not the plugin.
     pub fn new(engine: &Engine, wasm: &[u8], cache: Option<&Cache>) -> Result<Self, CompileError> {
-        let error = |step, e: wasmtime::Error| CompileError { step, message: format!("{e:#}") };
+        let error = |step, e: wasmtime::Error| CompileError { step, message: one_line(&e) };
         let cache = cache.map(|cache| (cache, Digest::of(wasm)));
         let cached = cache.and_then(|(cache, digest)| load(engine, cache, &digest));
         let (module, origin) = match cached {
@@ -61,6 +61,11 @@ impl Compiled {
         let pre = engine.linker.instantiate_pre(&module).map_err(|e| error("link", e))?;
         Ok(Self { engine: engine.clone(), pre: Arc::new(pre), origin })
     }
+}
+
+/// What the compiler says, without the lines it breaks its lists into: a refusal is one line of the log.
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Takes a module from the cache, if it is there.

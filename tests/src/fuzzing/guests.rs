@@ -122,8 +122,8 @@ fn drive(compiled: &Compiled, kind: Kind, ledger: Ledger, order: &[u8]) {
     let runtime = runtime().lock().unwrap_or_else(PoisonError::into_inner);
     runtime.block_on(async {
         let started = Instant::now();
-        let Ok(mut instance) =
-            Instance::open(compiled, &spec(kind), ledger).await.inspect_err(|(error, _)| check(error))
+        let spec = spec(kind);
+        let Ok(mut instance) = Instance::open(compiled, &spec, ledger).await.inspect_err(|(error, _)| check(error))
         else {
             return;
         };
@@ -139,7 +139,7 @@ fn drive(compiled: &Compiled, kind: Kind, ledger: Ledger, order: &[u8]) {
                     break;
                 }
             }
-            assert!(instance.peak_memory() <= LIMITS.memory_max_bytes);
+            assert!(spec.meter.usage().memory_peak <= LIMITS.memory_max_bytes as u64);
             let (offsets, state) = instance.ledger().take_staged();
             let bytes =
                 offsets.iter().map(|o| o.partition.len() + o.offset.as_ref().map_or(0, String::len)).sum::<usize>()
@@ -219,7 +219,7 @@ fn spec(kind: Kind) -> OpenSpec {
         features: Vec::new(),
     };
     let (identity, log) = (Arc::new(identity), LogQuota::new(Instant::now()));
-    OpenSpec { identity, open, limits: LIMITS, grants: Grants::default(), log }
+    OpenSpec { identity, open, limits: LIMITS, grants: Grants::default(), log, meter: Arc::default() }
 }
 
 fn engine() -> &'static Engine {

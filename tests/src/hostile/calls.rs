@@ -85,11 +85,13 @@ fn memory() -> Result<Vec<Hostile>> {
     let storm = "(loop $again (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $again)) unreachable";
     let storm = Guest::new().field(table).with(names::POLL, storm);
     all.push(Hostile::fails("grows-a-table-without-end", storm, "poll", OUT_OF_FUEL)?);
-    let bounded =
-        "(if (i32.ne (table.grow $t (ref.null func) (i32.const 0x7fffffff)) (i32.const -1)) (then unreachable))
+    let bounded = "(if (i32.ne (table.grow $t (ref.null func) (i32.const 100000)) (i32.const -1)) (then unreachable))
         (i64.const 0)";
-    all.push(Hostile::lives("grows-a-table-at-once", Guest::new().field(table).with(names::POLL, bounded))?);
-    // One instruction that writes a mebibyte costs as much fuel as one that adds: the clock has to end it.
+    all.push(Hostile::lives("grows-a-table-too-far", Guest::new().field(table).with(names::POLL, bounded))?);
+    let at_once = "(drop (table.grow $t (ref.null func) (i32.const 0x7fffffff))) (i64.const 0)";
+    let at_once = Guest::new().field(table).with(names::POLL, at_once);
+    all.push(Hostile::fails("grows-a-table-at-once", at_once, "poll", OUT_OF_FUEL)?);
+    // Each instruction writes a mebibyte, and cannot be interrupted in the middle.
     let fill = format!(
         "(loop $more (br_if $more (i32.ne {grow} (i32.const -1))))
         (loop $again (memory.fill (i32.const 0) (i32.const 1) (i32.const 1048576)) (br $again)) unreachable"
@@ -144,12 +146,12 @@ fn moves() -> Guest {
     guest.with(names::OPEN, check).with(names::TRANSFORM, check).with(names::WRITE, check)
 }
 
-/// A transform that passes records on by answering with the very bytes it was given: it names each record's input and
-/// says that all is well, in place.
+/// A transform that passes records on by answering with the very bytes it was given: it names each record's input,
+/// forgets where it came from, and says that all is well, in place.
 #[must_use]
 pub(crate) fn echo() -> Guest {
     let (records, count) = (header::SECTIONS, header::SECTIONS + 4);
-    let (stride, input) = (layout::RECORD_LEN, record::INPUT);
+    let (stride, input, place) = (layout::RECORD_LEN, record::INPUT, record::TOPIC_PARTITION);
     let body = format!(
         "(local i32 i32)
         (i32.store offset={} (local.get 0) (i32.const {}))
@@ -157,6 +159,7 @@ pub(crate) fn echo() -> Guest {
         (block $done (loop $next
             (br_if $done (i32.ge_u (local.get 2) (i32.load offset={count} (local.get 0))))
             (i32.store offset={input} (local.get 3) (local.get 2))
+            (i32.store offset={place} (local.get 3) (i32.const -1))
             (local.set 3 (i32.add (local.get 3) (i32.const {stride})))
             (local.set 2 (i32.add (local.get 2) (i32.const 1)))
             (br $next)))

@@ -34,7 +34,7 @@ const OUTSIDE: &[Pair] = &[
 
 /// Places to write a value of some bytes to, where it fits the length and not the memory.
 const OUT: &[Pair] =
-    &[(SIZE, 100), (SIZE - 1, 100), (SIZE - 4, 5), (u32::MAX, u32::MAX), (u32::MAX - 4, 5), (0x8000_0000, 100)];
+    &[(SIZE, 100), (SIZE - 1, 100), (SIZE - 6, 100), (u32::MAX, u32::MAX), (u32::MAX - 6, 100), (0x8000_0000, 100)];
 
 /// What each place is called in errors, and the call, with `$ptr` and `$len` for the pair. `greeting` lies at 1024, `{"a":1}`
 /// at 1040.

@@ -164,7 +164,9 @@ async fn pass(instance: &mut Instance, call: u64) -> Result<()> {
     let values: Vec<String> = (0..3).map(|n| format!("{call}.{n}")).collect();
     let mut frame = FrameBuilder::new();
     let place = frame.topic_partition(Some("in"), Some(0));
-    values.iter().for_each(|value| drop(frame.record(None, Some(value.as_bytes())).topic_partition(place)));
+    for value in &values {
+        frame.record(None, Some(value.as_bytes())).topic_partition(place);
+    }
     let reply = instance.transform(&Batch::build(&frame)?, StatePlace::Task).await?;
     let Some(output) = reply.output else { bail!("nothing comes out") };
     let frame = output.frame();
