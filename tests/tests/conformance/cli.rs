@@ -127,6 +127,7 @@ fn a_definition_says_how_the_plugin_is_opened_and_records_are_its_own() -> Resul
     put("records.jsonl", "{\"value\":\"a\"}\n{\"valeu\":1}\n".to_owned())?;
     let (code, _, error) = conformance(folder.path(), &args)?;
     assert!(code == Some(2) && error.contains("error: records.jsonl:2: "), "{error}");
+    put("records.jsonl", "{}\n".to_owned())?;
     put("orders.json", json!({"name": "orders", "config": {"connector.class": "other"}}).to_string())?;
     let (code, _, error) = conformance(folder.path(), &args)?;
     assert!(code == Some(2) && error.contains("plugin other is not there"), "{error}");
