@@ -133,7 +133,7 @@ fn messages() -> Result<Vec<(&'static str, Vec<u8>)>> {
     let url = "https://example.com:8443/path?query#part".to_owned();
     let request =
         Request { method: "POST".to_owned(), url: url.clone(), headers: headers.clone(), timeout_ms: Some(1000) };
-    let response = Answer::Response(Response { status: 404, url, headers });
+    let response = Answer::Response(Response { status: 404, method: "GET".to_owned(), url, headers });
     let failure = Answer::Error(Failure { kind: FailureKind::Tls, message: "no".to_owned() });
     Ok(vec![
         ("request", http::encode(&request, b"body")?),

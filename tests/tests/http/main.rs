@@ -130,7 +130,7 @@ pub(crate) async fn open_within(
     let identity = Arc::new(Identity { plugin, version, connector, task: 0 });
     let ledger = Ledger::new("", limits.state_max_bytes);
     let grants = Grants { http: client, ..Grants::default() };
-    let spec = OpenSpec { identity, open, limits, grants, log: LogQuota::new(Instant::now()) };
+    let spec = OpenSpec { identity, open, limits, grants, log: LogQuota::new(Instant::now()), meter: Arc::default() };
     Instance::open(&compiled, &spec, ledger).await.map_err(|(error, _)| error)
 }
 
