@@ -58,3 +58,24 @@ pub enum FrameError {
         what: &'static str,
     },
 }
+
+impl FrameError {
+    /// The number of the rule in `docs/abi.md` that the frame breaks.
+    #[must_use]
+    pub fn rule(&self) -> u16 {
+        match self {
+            Self::TooShort { .. } | Self::TooLong { .. } | Self::Magic(_) | Self::Major(_) => 38,
+            Self::Value { field: "header.total_len", .. } => 38,
+            Self::Value { field: "header.header_len", .. } => 39,
+            Self::Value { .. } => 42,
+            Self::Section { what, .. } if what.starts_with("stride") => 41,
+            Self::Section { .. } => 40,
+            Self::Entry { what: "is not UTF-8" | "an empty topic name", .. } => 45,
+            Self::Entry { section: "records", field: "headers", .. } => 47,
+            Self::Entry { field: "offset" | "timestamp" | "partition" | "topic_partition", .. } => 48,
+            Self::Entry { what: "the batch is larger than a frame may be", .. } => 49,
+            Self::Entry { field: "disposition", .. } => 50,
+            Self::Entry { .. } => 43,
+        }
+    }
+}

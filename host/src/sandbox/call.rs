@@ -7,9 +7,10 @@ use sandbar_abi::status::Returned;
 use sandbar_abi::{ErrorClass, names};
 use wasmtime::{Trap, TypedFunc, WasmBacktrace, WasmParams};
 
-use super::error::{CallError, CallErrorKind};
+use super::error::{CallError, CallErrorKind, NO_MESSAGE};
 use super::host_state::HostState;
 use super::instance::Instance;
+use super::violation::Violation;
 use crate::batch::Batch;
 use crate::broker::StatePlace;
 
@@ -25,18 +26,11 @@ impl Instance {
         let len = clamp(bytes.len());
         let (mut ptr, capacity) = self.input;
         if bytes.len() > capacity {
-            self.begin(StatePlace::Task)?;
-            let function = self.exports.reserve.clone();
-            ptr = self.run("reserve", &function, len).await?;
+            ptr = self.reserve(len).await?;
             if ptr == 0 {
                 let kind = CallErrorKind::OutOfMemory { wanted: bytes.len(), limit: self.limits.memory_max_bytes };
                 return Err(self.error("reserve", kind));
             }
-            if !(ptr as usize).is_multiple_of(names::ALIGN) {
-                let message = format!("sandbar_reserve returned {ptr:#x}, which is not a multiple of 8");
-                return Err(self.error("reserve", CallErrorKind::Contract(message)));
-            }
-            self.input = (ptr, bytes.len());
         }
         let end = (ptr as usize).checked_add(bytes.len());
         let place = end.and_then(|end| self.memory.data_mut(&mut self.store).get_mut(ptr as usize..end));
@@ -45,11 +39,23 @@ impl Instance {
                 place.copy_from_slice(bytes);
                 Ok((ptr, len))
             }
-            None => {
-                let message = format!("the input buffer at {ptr:#x} with {len} bytes does not lie in memory");
-                Err(self.error(call, CallErrorKind::Contract(message)))
-            }
+            None => Err(self.error(call, Violation::NoBuffer { ptr, len }.into())),
         }
+    }
+
+    /// Asks for an input buffer; 0: there is no memory for it. The one before it is given up.
+    pub(super) async fn reserve(&mut self, len: u32) -> Result<u32, CallError> {
+        self.begin(StatePlace::Task)?;
+        self.input = (0, 0);
+        let function = self.exports.reserve.clone();
+        let ptr = self.run("reserve", &function, len).await?;
+        if !(ptr as usize).is_multiple_of(names::ALIGN) {
+            return Err(self.error("reserve", Violation::Misaligned(ptr).into()));
+        }
+        if ptr != 0 {
+            self.input = (ptr, len as usize);
+        }
+        Ok(ptr)
     }
 
     /// Makes a call and copies its output out, if it leaves any.
@@ -62,6 +68,7 @@ impl Instance {
     ) -> Result<Option<Vec<u8>>, CallError> {
         self.begin(place)?;
         let raw = self.run(call, function, args).await?;
+        self.returned = Some(raw);
         match Returned::unpack(raw) {
             Returned::Done => Ok(None),
             Returned::Frame { ptr, len } => self.copy_out(call, ptr, len).map(Some),
@@ -69,10 +76,7 @@ impl Instance {
                 let kind = self.guest_error(class);
                 Err(self.violation(call, kind))
             }
-            Returned::Unknown(raw) => {
-                let message = format!("sandbar_{call} returned {raw}, which is no error class");
-                Err(self.violation(call, CallErrorKind::Contract(message)))
-            }
+            Returned::Unknown(raw) => Err(self.violation(call, Violation::NoClass { call, raw }.into())),
         }
     }
 
@@ -81,10 +85,12 @@ impl Instance {
             let message = "an earlier call broke the instance, it is not called again".to_owned();
             return Err(self.error("start", CallErrorKind::Start(message)));
         }
+        self.returned = None;
         let deadline = Instant::now() + self.limits.call_timeout;
         let state = self.store.data_mut();
         state.ledger.begin_call(place);
         state.last_error = None;
+        state.put_offset_refused = false;
         state.memory.refused = None;
         state.deadline = deadline;
         self.store.set_epoch_deadline(1);
@@ -136,7 +142,7 @@ impl Instance {
     /// What an error class means, with the message the guest left.
     pub(super) fn guest_error(&mut self, class: ErrorClass) -> CallErrorKind {
         let said = self.store.data_mut().last_error.take();
-        let message = said.map_or_else(|| "without a message".to_owned(), |(_, message)| message);
+        let message = said.map_or_else(|| NO_MESSAGE.to_owned(), |(_, message)| message);
         match class {
             ErrorClass::Retryable => CallErrorKind::Retryable(message),
             ErrorClass::Fatal => CallErrorKind::Fatal(message),
@@ -152,16 +158,14 @@ impl Instance {
     pub(super) fn copy_out(&mut self, call: &'static str, ptr: u32, len: u32) -> Result<Vec<u8>, CallError> {
         let (at, len) = (ptr as usize, len as usize);
         if len > names::MAX_FRAME_BYTES {
-            let message = format!("an output of {len} bytes is longer than the limit of {}", names::MAX_FRAME_BYTES);
-            return Err(self.violation(call, CallErrorKind::Contract(message)));
+            return Err(self.violation(call, Violation::OutputTooLong(len).into()));
         }
         let memory = self.memory.data(&self.store);
         match at.checked_add(len).and_then(|end| memory.get(at..end)) {
             Some(bytes) => Ok(bytes.to_vec()),
             None => {
                 let size = memory.len();
-                let message = format!("an output at {at:#x} with {len} bytes does not lie in memory of {size} bytes");
-                Err(self.violation(call, CallErrorKind::Contract(message)))
+                Err(self.violation(call, Violation::NoOutput { at, len, size }.into()))
             }
         }
     }
@@ -175,8 +179,7 @@ impl Instance {
         call: &'static str,
         bytes: &[u8],
     ) -> Result<T, CallError> {
-        serde_json::from_slice(bytes)
-            .map_err(|e| self.violation(call, CallErrorKind::Contract(format!("the answer is not valid: {e}"))))
+        serde_json::from_slice(bytes).map_err(|e| self.violation(call, Violation::Json(e.to_string()).into()))
     }
 
     pub(super) fn export<T>(&self, call: &'static str, function: Option<T>) -> Result<T, CallError> {

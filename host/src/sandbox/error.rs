@@ -7,6 +7,11 @@ use std::time::Duration;
 use sandbar_abi::FrameError;
 use thiserror::Error;
 
+use super::violation::Violation;
+
+/// What stands for the message of a guest that returns an error without one.
+pub const NO_MESSAGE: &str = "without a message";
+
 /// Whose instance it is: what every message about it starts with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -57,9 +62,12 @@ pub enum CallErrorKind {
         /// Why.
         message: String,
     },
-    /// The guest broke the ABI, or says that the host did.
+    /// The guest says that a side broke the ABI.
     #[error("contract violation: {0}")]
     Contract(String),
+    /// The guest's answer broke the ABI.
+    #[error("contract violation: {0}")]
+    Broken(#[from] Violation),
     /// The guest's frame broke the layout.
     #[error("contract violation: output frame: {0}")]
     Frame(#[from] FrameError),
@@ -117,7 +125,7 @@ impl CallErrorKind {
             Self::Retryable(_) => "sandbar.Retryable",
             Self::Fatal(_) => "sandbar.Fatal",
             Self::Throttled { .. } => "sandbar.Throttled",
-            Self::Contract(_) | Self::Frame(_) => "sandbar.ContractViolation",
+            Self::Contract(_) | Self::Broken(_) | Self::Frame(_) => "sandbar.ContractViolation",
             Self::Trap(_) => "sandbar.Trap",
             Self::OutOfFuel(_) => "sandbar.OutOfFuel",
             Self::TimedOut(_) => "sandbar.TimedOut",

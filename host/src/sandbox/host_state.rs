@@ -30,6 +30,8 @@ pub(super) struct HostState {
     pub(super) log: GuestLog,
     pub(super) metrics: BTreeMap<String, f64>,
     pub(super) last_error: Option<(Option<ErrorClass>, String)>,
+    /// The call in progress tried to put a source offset, and it is no source.
+    pub(super) put_offset_refused: bool,
     pub(super) deadline: Instant,
 }
 

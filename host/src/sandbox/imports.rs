@@ -108,6 +108,7 @@ fn offset_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmt
     let key = memory::slice(bytes, "offset_put: key", kp, kl)?;
     let value = memory::slice(bytes, "offset_put: value", vp, vl)?;
     if state.kind != Kind::Source {
+        state.put_offset_refused = true;
         return Ok(code(Err(PutRefused::NotASource)));
     }
     Ok(code(fits(key, value).and_then(|()| state.ledger.put_offset(key, value))))

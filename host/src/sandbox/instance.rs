@@ -15,6 +15,7 @@ use super::exports::Exports;
 use super::host_state::{GuestLog, HostState, LogQuota, MemoryLimit};
 use super::ledger::Ledger;
 use super::reply::{self, PollReply, TransformReply};
+use super::violation::Violation;
 use super::wasi::{self, Grants};
 use super::{Limits, Outcomes};
 use crate::batch::Batch;
@@ -44,6 +45,8 @@ pub struct Instance {
     pub(super) limits: Limits,
     /// The guest's input buffer, and how much it holds.
     pub(super) input: (u32, usize),
+    /// What the last call returned, if it did.
+    pub(super) returned: Option<i64>,
     /// A call ended in a way after which its memory means nothing: it is never called again.
     pub(super) is_dead: bool,
 }
@@ -71,6 +74,7 @@ impl Instance {
             log,
             metrics: std::collections::BTreeMap::new(),
             last_error: None,
+            put_offset_refused: false,
             deadline: Instant::now() + spec.limits.call_timeout,
         };
         let mut store = Store::new(&compiled.engine.inner, state);
@@ -116,6 +120,7 @@ impl Instance {
                 identity: Arc::clone(&spec.identity),
                 limits: spec.limits.clone(),
                 input: (0, 0),
+                returned: None,
                 is_dead: false,
             }),
             Err(message) => Err((message, store)),
@@ -144,8 +149,7 @@ impl Instance {
             None => PollReply { output: None, end_of_data: false },
             Some(bytes) => {
                 let batch = self.batch("poll", bytes)?;
-                reply::check_poll(&batch.frame())
-                    .map_err(|message| self.violation("poll", CallErrorKind::Contract(message)))?;
+                reply::check_poll(&batch.frame()).map_err(|broken| self.violation("poll", broken.into()))?;
                 let end_of_data = batch.frame().end_of_data();
                 PollReply { output: Some(batch).filter(|b| !b.is_empty()), end_of_data }
             }
@@ -164,10 +168,9 @@ impl Instance {
             Some(bytes) => {
                 let frame = Frame::parse(&bytes).map_err(|e| self.violation("write", e.into()))?;
                 if !frame.is_empty() {
-                    return Err(self.violation("write", CallErrorKind::Contract("a sink returned records".to_owned())));
+                    return Err(self.violation("write", Violation::SinkRecords.into()));
                 }
-                reply::outcomes(&frame, input.len())
-                    .map_err(|message| self.violation("write", CallErrorKind::Contract(message)))?
+                reply::outcomes(&frame, input.len()).map_err(|broken| self.violation("write", broken.into()))?
             }
         };
         self.data().ledger.merge_call();
@@ -186,7 +189,7 @@ impl Instance {
                 let frame = batch.frame();
                 let outcomes = reply::outcomes(&frame, input.len())
                     .and_then(|o| reply::check_output(&frame, &o, input.len()).map(|()| o))
-                    .map_err(|message| self.violation("transform", CallErrorKind::Contract(message)))?;
+                    .map_err(|broken| self.violation("transform", broken.into()))?;
                 TransformReply { output: Some(batch).filter(|b| !b.is_empty()), outcomes }
             }
         };
@@ -215,6 +218,13 @@ impl Instance {
         let Some(function) = self.exports.check.clone() else { return Ok(()) };
         self.call("check", &function, (), StatePlace::Task).await?;
         Ok(())
+    }
+
+    /// Asks a source what there is to read, as JSON of its own; `None`: it does not say.
+    pub async fn discover(&mut self) -> Result<Option<serde_json::Value>, CallError> {
+        let Some(function) = self.exports.discover.clone() else { return Ok(None) };
+        let output = self.call("discover", &function, (), StatePlace::Task).await?;
+        output.map(|bytes| self.json("discover", &bytes)).transpose()
     }
 
     /// Asks a source how its work splits; `None`: it does not.
@@ -246,9 +256,7 @@ impl Instance {
         if self.is_dead {
             return Ok(());
         }
-        let function = self.exports.close.clone();
-        self.call("close", &function, reason as i32, StatePlace::Task).await?;
-        Ok(())
+        self.close_for(reason as i32).await
     }
 
     /// What earlier calls put.

@@ -14,17 +14,21 @@ mod imports;
 mod instance;
 mod ledger;
 mod memory;
+mod probe;
 mod reply;
 mod stdio;
+mod violation;
 mod wasi;
 
 pub use compile::{CompileError, Compiled, Origin};
 pub use engine::{Engine, EngineError};
-pub use error::{CallError, CallErrorKind, Identity};
+pub use error::{CallError, CallErrorKind, Identity, NO_MESSAGE};
 pub use host_state::LogQuota;
 pub use instance::{Instance, OpenSpec};
 pub use ledger::{Ledger, Staged};
+pub use probe::LastCall;
 pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
+pub use violation::Violation;
 pub use wasi::Grants;
 
 use std::time::Duration;

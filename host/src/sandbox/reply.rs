@@ -3,6 +3,7 @@
 use sandbar_abi::names::MAX_TEXT_BYTES;
 use sandbar_abi::{Disposition, Frame};
 
+use super::violation::Violation;
 use crate::batch::Batch;
 
 /// What a poll returned.
@@ -63,20 +64,20 @@ impl Outcomes {
 
 /// Reads the outcomes of a call with that many inputs. The inputs are of one partition, so what is to be tried again must
 /// be their end.
-pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, String> {
+pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, Violation> {
     let results = frame.results();
     if frame.all_ok() {
         return match results.len() {
             0 => Ok(Outcomes::AllOk),
-            n => Err(format!("the flag says that all is well, and {n} results follow")),
+            n => Err(Violation::NeedlessResults(n)),
         };
     }
     let mut each: Vec<Option<Outcome>> = vec![None; inputs];
     for result in results {
         let index = result.input as usize;
         match each.get_mut(index) {
-            None => return Err(format!("a result names input {index}, the call has {inputs}")),
-            Some(Some(_)) => return Err(format!("input {index} has more than one result")),
+            None => return Err(Violation::ResultOfNothing { input: index, inputs }),
+            Some(Some(_)) => return Err(Violation::ResultTwice(index)),
             Some(slot) => {
                 *slot = Some(Outcome { disposition: result.disposition, message: result.message.map(cut) });
             }
@@ -85,12 +86,10 @@ pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, Str
     let mut outcomes = Vec::with_capacity(inputs);
     let mut again = None;
     for (index, outcome) in each.into_iter().enumerate() {
-        let Some(outcome) = outcome else { return Err(format!("input {index} has no result")) };
+        let Some(outcome) = outcome else { return Err(Violation::NoResult(index)) };
         match (outcome.disposition.is_resolved(), again) {
             (false, None) => again = Some(index),
-            (true, Some(first)) => {
-                return Err(format!("input {first} is to be tried again, but input {index} after it is resolved"));
-            }
+            (true, Some(first)) => return Err(Violation::NotASuffix { first, resolved: index }),
             _ => {}
         }
         outcomes.push(outcome);
@@ -104,23 +103,23 @@ fn cut(message: &str) -> String {
 }
 
 /// Checks that no record of a source names an input: it has none, and what is done about records goes by their inputs.
-pub(super) fn check_poll(frame: &Frame<'_>) -> Result<(), String> {
+pub(super) fn check_poll(frame: &Frame<'_>) -> Result<(), Violation> {
     match frame.records().enumerate().find_map(|(index, record)| Some((index, record.input?))) {
-        Some((index, input)) => Err(format!("output {index} names input {input}, a poll has none")),
+        Some((output, input)) => Err(Violation::PollInput { output, input }),
         None => Ok(()),
     }
 }
 
 /// Checks that each record a transform returned names an input that went well.
-pub(super) fn check_output(frame: &Frame<'_>, outcomes: &Outcomes, inputs: usize) -> Result<(), String> {
-    for (index, record) in frame.records().enumerate() {
+pub(super) fn check_output(frame: &Frame<'_>, outcomes: &Outcomes, inputs: usize) -> Result<(), Violation> {
+    for (output, record) in frame.records().enumerate() {
         match record.input {
-            None => return Err(format!("output {index} does not name its input")),
+            None => return Err(Violation::OutputOfNothing(output)),
             Some(input) if input as usize >= inputs => {
-                return Err(format!("output {index} names input {input}, the call has {inputs}"));
+                return Err(Violation::OutputOfNoInput { output, input, inputs });
             }
             Some(input) if outcomes.disposition(input as usize) != Disposition::Ok => {
-                return Err(format!("output {index} comes of input {input}, which did not go well"));
+                return Err(Violation::OutputOfFailure { output, input });
             }
             Some(_) => {}
         }
@@ -145,7 +144,7 @@ mod tests {
         let found = outcomes(&Frame::parse(&bytes).unwrap(), inputs).map(|o| o.resolved(inputs));
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected),
-            (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+            (Err(found), Err(expected)) => assert!(found.to_string().contains(expected), "{found}"),
             (found, expected) => panic!("{found:?} is not {expected:?}"),
         }
     }
