@@ -7,6 +7,7 @@ pub mod batch;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod conformance;
 pub mod control;
 pub mod digest;
 pub mod discovery;
