@@ -22,6 +22,8 @@ pub(super) enum Failure {
     },
     /// Something is wrong, and the command's own report has said what.
     Reported,
+    /// What was asked for could not even be tried, for this reason.
+    Untried(Box<Self>),
     /// Whoever read the output has seen enough, as in `sandbar topic read t | head`.
     OutputClosed,
 }
@@ -53,6 +55,14 @@ impl Failure {
         }
     }
 
+    /// The same failure, told apart from an answer of no.
+    pub fn untried(self) -> Self {
+        match self {
+            Self::Errors { .. } => Self::Untried(Box::new(self)),
+            other => other,
+        }
+    }
+
     /// Says it, and gives the exit code.
     pub fn tell(&self, out: &mut impl Write) -> ExitCode {
         match self {
@@ -67,6 +77,10 @@ impl Failure {
                 // If even this cannot be written there is nobody left to tell.
                 let _ = out.write_all(told.as_bytes());
                 ExitCode::FAILURE
+            }
+            Self::Untried(why) => {
+                why.tell(out);
+                ExitCode::from(2)
             }
             Self::Reported => ExitCode::FAILURE,
             Self::OutputClosed => ExitCode::SUCCESS,

@@ -1,12 +1,14 @@
 //! The `sandbar` program: arguments in, messages for people out, an exit code at the end. Nothing outside this folder
 //! writes to the terminal.
 
+mod conformance;
 mod console;
 mod embed;
 mod failure;
 mod inspect;
 mod lines;
 mod logging;
+mod manifests;
 mod progress;
 mod run;
 mod schema;
@@ -28,7 +30,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done; for `run`: stopped in good order
   1    the input is not valid, or what was asked for could not be done
-  2    the command line was not understood
+  2    the command line was not understood; for `conformance`: the plugin could not be tried
   130  `run` was ended at once by a second Ctrl-C, 143 by a second SIGTERM
 
 Start here:
@@ -55,6 +57,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Inspect(inspect::InspectArgs),
     Embed(embed::EmbedArgs),
+    Conformance(conformance::ConformanceArgs),
     Topic(topic::TopicArgs),
     Completions(CompletionsArgs),
 }
@@ -89,6 +92,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Validate(args) => validate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Embed(args) => embed::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Topic(args) => topic::run(args),
         Command::Completions(args) => completions(args.shell),
     }

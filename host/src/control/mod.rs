@@ -6,7 +6,7 @@
 mod connector;
 mod folder;
 mod machine;
-mod planner;
+pub(crate) mod planner;
 mod reconcile;
 mod status;
 mod supervisor;

@@ -72,7 +72,8 @@ pub(super) async fn plan(
     Ok(plans.collect())
 }
 
-fn stage(alias: &str, settings: &PluginSettings, plugin: &Plugin) -> Result<StagePlan, String> {
+/// Makes the plan of one plugin: its secrets resolved, what it is granted looked up.
+pub(crate) fn stage(alias: &str, settings: &PluginSettings, plugin: &Plugin) -> Result<StagePlan, String> {
     let manifest = plugin.manifest();
     Ok(StagePlan {
         alias: alias.into(),

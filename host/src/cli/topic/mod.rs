@@ -4,7 +4,7 @@ mod create;
 mod list;
 mod position;
 mod read;
-mod record;
+pub(super) mod record;
 mod write;
 
 use std::sync::Arc;

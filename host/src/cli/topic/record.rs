@@ -10,7 +10,7 @@ use crate::broker::TopicPartition;
 /// A record. Where it was read from is told, and passed over where it is written.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct JsonRecord {
+pub(in super::super) struct JsonRecord {
     #[serde(default)]
     topic: Option<String>,
     #[serde(default)]
@@ -83,12 +83,12 @@ impl JsonRecord {
     }
 
     /// Reads a line.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+    pub(in super::super) fn parse(line: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(line).map_err(|error| error.to_string())
     }
 
     /// Appends it to a frame, for a partition if one is given.
-    pub(super) fn append(self, to: &mut FrameBuilder, topic_partition: Option<u32>) -> Result<(), String> {
+    pub(in super::super) fn append(self, to: &mut FrameBuilder, topic_partition: Option<u32>) -> Result<(), String> {
         let (key, value) = (bytes(self.key)?, bytes(self.value)?);
         let headers: Result<Vec<_>, String> =
             self.headers.into_iter().map(|header| Ok((header.key, bytes(header.value)?))).collect();

@@ -1,17 +1,14 @@
 //! Checks plugins by their bytes and definitions against the manifests of plugins.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use sandbar_abi::Manifest;
-use semver::{Version, VersionReq};
+use semver::Version;
 
+use super::super::manifests::{Manifests, manifest, read};
 use super::report::Report;
-use crate::config::{ConnectorSettings, Definition, ManifestLookup, WorkerConfig};
-use crate::discovery::{FileKind, scan};
-use crate::plugins;
+use crate::config::{ConnectorSettings, Definition, WorkerConfig};
+use crate::discovery::FileKind;
 
 /// Checks files one after the other, and remembers what later ones are held against.
 pub(super) struct Checker<'a> {
@@ -44,15 +41,12 @@ impl<'a> Checker<'a> {
             return self.report.error(path, "duplicate", what);
         }
         self.versions.insert(version, path.to_owned());
-        self.known.0.push(manifest);
+        self.known.add(manifest);
     }
 
     /// Takes note of the plugins of a folder without checking them, for definitions to be held against.
     pub(super) fn look_up_in(&mut self, folder: &Path) {
-        // Without the folder there are no plugins in it; which are missed is told of each definition.
-        let Ok(snapshot) = scan::scan(folder) else { return };
-        let plugins = snapshot.entries.iter().filter(|(_, e)| e.kind == FileKind::Plugin && e.problem.is_none());
-        self.known.0.extend(plugins.filter_map(|(path, _)| manifest(path).ok()));
+        self.known.look_up_in(folder);
     }
 
     /// Checks a definition.
@@ -78,44 +72,5 @@ impl<'a> Checker<'a> {
             Ok((_, warnings)) => self.report.warnings(warnings),
             Err(errors) => self.report.config_errors(errors),
         }
-    }
-}
-
-/// The manifest of a file that the host would take, or why it would not.
-fn manifest(path: &Path) -> Result<Manifest, Vec<String>> {
-    let wasm = read(path, FileKind::Plugin).map_err(|error| vec![error.to_string()])?;
-    match plugins::inspect(&wasm) {
-        Ok(inspection) => Ok(inspection.manifest),
-        Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
-    }
-}
-
-fn read(path: &Path, kind: FileKind) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(kind.max_bytes() + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > kind.max_bytes() {
-        return Err(io::Error::other(format!("a {} has at most {} bytes", kind.name(), kind.max_bytes())));
-    }
-    Ok(bytes)
-}
-
-/// The manifests that definitions are held against.
-#[derive(Default)]
-struct Manifests(Vec<Manifest>);
-
-impl Manifests {
-    fn newest(&self, class: &str, fits: impl Fn(&Version) -> bool) -> Option<&Manifest> {
-        let found = self.0.iter().filter(|manifest| manifest.name == class && fits(&manifest.version));
-        found.max_by(|a, b| a.version.cmp(&b.version))
-    }
-}
-
-impl ManifestLookup for Manifests {
-    fn manifest(&self, class: &str) -> Option<&Manifest> {
-        self.newest(class, |_| true)
-    }
-
-    fn manifest_matching(&self, class: &str, version: &VersionReq) -> Option<&Manifest> {
-        self.newest(class, |candidate| version.matches(candidate))
     }
 }
