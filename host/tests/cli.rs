@@ -100,10 +100,10 @@ fn with_plugin() -> TempDir {
 fn help_explains_commands_and_exit_codes() {
     let folder = folder();
     let help = done(folder.path(), &["--help"]);
-    for word in ["run", "validate", "inspect", "embed", "topic", "completions", "Exit codes:"] {
+    for word in ["run", "validate", "inspect", "embed", "conformance", "topic", "completions", "Exit codes:"] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    for command in ["run", "validate", "inspect", "embed", "completions"] {
+    for command in ["run", "validate", "inspect", "embed", "conformance", "completions"] {
         assert!(done(folder.path(), &[command, "--help"]).contains("Examples:"), "{command}");
     }
     for command in ["list", "read", "write", "create"] {

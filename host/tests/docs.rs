@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sandbar::config::keys::connect::CONNECT_KEYS;
 use sandbar::config::keys::{KEYS, Key, Kind, WORKER_KEYS};
+use sandbar::conformance::{Case, Keeper, RULES};
 use sandbar_abi::signatures::{EXPORTS, IMPORTS};
 use sandbar_abi::{Disposition, Manifest, names};
 
@@ -114,12 +116,48 @@ fn manifests_in_the_documents_can_be_read() {
 }
 
 #[test]
-fn rules_are_numbered_without_gaps() {
-    let text = read("docs/abi.md");
-    let number = |line: &str| line.strip_prefix("- **R")?.split_once("**")?.0.parse().ok();
-    let rules: Vec<usize> = text.lines().filter_map(number).collect();
-    assert!(!rules.is_empty());
-    assert_eq!(rules, (1..=rules.len()).collect::<Vec<_>>());
+fn the_conformance_kit_knows_every_rule_and_the_section_it_stands_in() {
+    let (mut section, mut rules) = (0, Vec::new());
+    for line in read("docs/abi.md").lines() {
+        if let Some((number, _)) = line.strip_prefix("## ").and_then(|heading| heading.split_once(". ")) {
+            section = number.parse().unwrap();
+        }
+        let number = line.strip_prefix("- **R").and_then(|line| line.split_once("**"));
+        rules.extend(number.map(|(number, _)| (number.parse::<u16>().unwrap(), section)));
+    }
+    let known: Vec<_> = RULES.iter().map(|rule| (rule.number, rule.section.heading().0)).collect();
+    assert_eq!(rules, known, "the rules of docs/abi.md, and those of conformance/rules.rs, with their sections");
+    let numbers: BTreeSet<_> = rules.iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers.len(), rules.len(), "a number is given twice");
+}
+
+#[test]
+fn sections_have_the_headings_that_the_conformance_kit_names() {
+    let headings = RULES.iter().map(|rule| rule.section.heading());
+    has_lines("docs/abi.md", headings.map(|(number, heading)| format!("## {number}. {heading}")));
+}
+
+#[test]
+fn the_conformance_kits_rules_and_cases_are_listed() {
+    let rules = RULES.iter().map(|rule| {
+        let cases: Vec<_> = rule.cases().map(|case| format!("`{}`", case.name())).collect();
+        let by = match (rule.keeper, cases.is_empty(), rule.is_everywhere()) {
+            (Keeper::Host, ..) => "the host's to keep".to_owned(),
+            (Keeper::Module, ..) => "the file's bytes".to_owned(),
+            (Keeper::Plugin, true, true) => "every answer".to_owned(),
+            (Keeper::Plugin, false, true) => format!("every answer, {}", cases.join(", ")),
+            (Keeper::Plugin, false, false) => cases.join(", "),
+            (Keeper::Plugin, true, false) => panic!("R{} is tried by no case", rule.number),
+        };
+        format!("| R{} | {} | {by} |", rule.number, rule.says)
+    });
+    has_lines("docs/conformance.md", rules);
+    let cases = Case::ALL.iter().map(|case| {
+        let kinds: Vec<_> = case.kinds().iter().map(|kind| kind.name()).collect();
+        let kinds = if kinds.len() == 3 { "all".to_owned() } else { kinds.join(", ") };
+        format!("| `{}` | {kinds} | {} |", case.name(), case.does())
+    });
+    has_lines("docs/conformance.md", cases);
 }
 
 /// Invariants 1 to 3 of `ARCHITECTURE.md`.

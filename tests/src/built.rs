@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 const PLUGIN_TARGET: &str = "wasm32-wasip1";
 
 /// The crates of the example plugins.
-const PLUGINS: &[&str] = &["datagen", "faulty", "file-sink", "json-transform", "word-count"];
+const PLUGINS: &[&str] = &["datagen", "faulty", "file-sink", "file-source", "json-transform", "shout", "word-count"];
 
 /// The `sandbar` binary, built as the tests are.
 pub fn sandbar() -> Result<PathBuf> {
