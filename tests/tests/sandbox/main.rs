@@ -78,7 +78,7 @@ pub(crate) async fn open_with(guest: &Guest, limits: Limits, grants: Grants) -> 
 
 /// Grants one directory.
 pub(crate) fn grant(read: &[PathBuf], write: &[PathBuf]) -> Grants {
-    Grants { read: read.to_vec(), write: write.to_vec(), env: Vec::new() }
+    Grants { read: read.to_vec(), write: write.to_vec(), ..Grants::default() }
 }
 
 /// Records of partition 0 of the topic `in`.
