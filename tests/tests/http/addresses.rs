@@ -16,7 +16,7 @@ use crate::{Reach, failure, get, response};
 struct Script(Mutex<VecDeque<&'static [&'static str]>>);
 
 impl Script {
-    fn new<const N: usize>(answers: [&'static [&'static str]; N]) -> Option<Arc<dyn Lookup>> {
+    fn answering<const N: usize>(answers: [&'static [&'static str]; N]) -> Option<Arc<dyn Lookup>> {
         Some(Arc::new(Self(Mutex::new(answers.into()))))
     }
 }
@@ -53,7 +53,7 @@ async fn a_name_that_changes_its_address_changes_no_verdict() -> Result<()> {
     // Each request ends its connection, so that each is dialled.
     let server = HttpServer::start(|_| Reply::ok("here").header("connection", "close")).await?;
     let url = server.origin_as("api.test");
-    let lookup = Script::new([&["127.0.0.1"], &["169.254.169.254"], &["10.0.0.1", "::1"], &["127.0.0.1"]]);
+    let lookup = Script::answering([&["127.0.0.1"], &["169.254.169.254"], &["10.0.0.1", "::1"], &["127.0.0.1"]]);
     let reach = Reach { addresses: vec!["127.0.0.1/32"], lookup, ..Reach::hosts([&url]) };
     let client = reach.client().await?;
     assert_eq!(response(&client, &get(&url), &[]).await?.1, "here");
@@ -70,7 +70,7 @@ async fn a_name_that_changes_its_address_changes_no_verdict() -> Result<()> {
 async fn of_several_addresses_only_those_that_may_be_are_dialled() -> Result<()> {
     let server = HttpServer::start(|_| Reply::ok("here")).await?;
     let url = server.origin_as("api.test");
-    let lookup = Script::new([&["10.255.255.1", "127.0.0.1", "192.168.255.1"]]);
+    let lookup = Script::answering([&["10.255.255.1", "127.0.0.1", "192.168.255.1"]]);
     let reach = Reach { addresses: vec!["127.0.0.1/32"], lookup, ..Reach::hosts([&url]) };
     assert_eq!(response(&reach.client().await?, &get(&url), &[]).await?.1, "here");
     Ok(())
@@ -78,7 +78,7 @@ async fn of_several_addresses_only_those_that_may_be_are_dialled() -> Result<()>
 
 #[tokio::test]
 async fn a_name_without_an_address_is_told() -> Result<()> {
-    let lookup = Script::new([&[]]);
+    let lookup = Script::answering([&[]]);
     let client = Reach { lookup, ..Reach::hosts(["http://api.test", "http://other.test"]) }.client().await?;
     let message = failure(&client, &get("http://api.test"), FailureKind::Resolve).await?;
     assert_eq!(message, "api.test cannot be resolved: it has no address");
