@@ -12,7 +12,7 @@ use sandbar_tests::in_process::{self, Worker};
 use sandbar_tests::logs;
 
 /// How long it may take until each has met its fate: a hundred plugins are compiled, and hold two cores up meanwhile.
-const WITHIN: Duration = Duration::from_secs(300);
+const WITHIN: Duration = Duration::from_secs(600);
 /// Fuel that no call lives to see the end of: the most that the key takes.
 const FUEL_WITHOUT_END: u64 = i64::MAX.cast_unsigned();
 /// Calls that a connector makes only in its last moments, or never: while it runs, nothing is wrong with it.

@@ -117,8 +117,11 @@ fn plugins() -> &'static Plugins {
         let asks = json!({"fs": ["read", "write"], "env": ["HOME"], "http": ["example.com"]});
         let of = |name: &str, kinds: &[&str], config: Option<&serde_json::Value>, asks: Option<&serde_json::Value>| {
             let mut manifest = json!({"name": name, "version": "1.2.3", "kinds": kinds, "abi": 1});
-            config.map(|config| manifest["config"] = config.clone());
-            asks.map(|asks| manifest["capabilities"] = asks.clone());
+            for (field, value) in [("config", config), ("capabilities", asks)] {
+                if let Some(value) = value {
+                    manifest[field] = value.clone();
+                }
+            }
             Manifest::from_json(manifest.to_string().as_bytes()).ok().map(|manifest| (name.to_owned(), manifest))
         };
         let all = [
