@@ -161,7 +161,7 @@ fn the_conformance_kits_rules_and_cases_are_listed() {
     has_lines("docs/conformance.md", cases);
 }
 
-/// Invariants 1 to 3 of `ARCHITECTURE.md`.
+/// Invariants 1 to 4 of `ARCHITECTURE.md`.
 #[test]
 fn names_stay_where_the_map_says() {
     let only = [
