@@ -69,9 +69,8 @@ impl Sampler {
         let last = self.last.get(&connector.name).filter(|_| seconds > 0.0);
         // Numbers for people: what a float loses or cuts off is not seen.
         let rate = last.map(|last| (totals.records_in.saturating_sub(last.records_in) as f64 / seconds).round() as u64);
-        let busy = last.map(|last| {
-            (totals.usage.busy.saturating_sub(last.busy).as_secs_f64() / seconds * 100.0).round() as u64
-        });
+        let busy = last
+            .map(|last| (totals.usage.busy.saturating_sub(last.busy).as_secs_f64() / seconds * 100.0).round() as u64);
         Row {
             name: connector.name.clone(),
             kind: connector.kind.map_or("-", Kind::name),
@@ -106,8 +105,10 @@ pub(super) fn block(rows: &[Row], (columns, terminal_rows): (usize, usize)) -> V
     }
     let shown = if has_room { order.len() } else { room - 1 };
 
-    let mut table =
-        Table::new(&["NAME", "TYPE", "STATE", "IN", "OUT", "RATE/S", "CPU", "DEAD LETTERS", "REASON"], &[3, 4, 5, 6, 7]);
+    let mut table = Table::new(
+        &["NAME", "TYPE", "STATE", "IN", "OUT", "RATE/S", "CPU", "DEAD LETTERS", "REASON"],
+        &[3, 4, 5, 6, 7],
+    );
     for row in &order[..shown] {
         table.row([
             text::cut(&row.name, MAX_NAME).as_ref(),
