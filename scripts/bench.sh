@@ -5,7 +5,7 @@
 
 say "building the benchmarks, optimised"
 cargo build "${cargo_flags[@]}" --release --package sandbar-bench
-for bench in sandbox lifecycle; do
+for bench in sandbox metering neighbours lifecycle; do
     say "$bench"
     "${CARGO_TARGET_DIR:-target}/release/$bench" | tee "bench/results/$bench.md"
 done

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rustix::time::{ClockId, clock_gettime};
 use sandbar::config::WorkerConfig;
 use sandbar::control::Status;
 use tokio::sync::{oneshot, watch};
@@ -116,4 +117,22 @@ pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib << 10)
+}
+
+/// How long this thread has run on a processor: what others do on the machine does not count.
+#[must_use]
+pub fn thread_time() -> Duration {
+    processor_time(ClockId::ThreadCPUTime)
+}
+
+/// How long all threads of this process have run on processors.
+#[must_use]
+pub fn process_time() -> Duration {
+    processor_time(ClockId::ProcessCPUTime)
+}
+
+fn processor_time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    // A time that was spent is not negative.
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -59,7 +59,7 @@ fn spec() -> OpenSpec {
             abi_minor: names::ABI_MINOR,
             features: Vec::new(),
         },
-        limits: Limits { fuel_per_call: 100_000, call_timeout: Duration::from_secs(10), ..Limits::default() },
+        limits: Limits { fuel_per_call: 400_000, call_timeout: Duration::from_secs(10), ..Limits::default() },
         grants: Grants { read: vec![std::env::temp_dir()], ..Grants::default() },
         log: LogQuota::new(Instant::now()),
         meter: Arc::default(),
@@ -69,7 +69,7 @@ fn spec() -> OpenSpec {
 /// Touches memory and state, then ends as it is told.
 fn guest(ending: &str) -> Result<Vec<u8>> {
     let body = format!(
-        "(drop (memory.grow (i32.const 20))) (memory.fill (i32.const 65536) (i32.const 7) (i32.const 1000000))
+        "(drop (memory.grow (i32.const 20))) (memory.fill (i32.const 65536) (i32.const 7) (i32.const 300000))
         (drop (call $begin)) {ending}"
     );
     Guest::new().with(names::FLUSH, &body).build()
@@ -79,19 +79,22 @@ fn guest(ending: &str) -> Result<Vec<u8>> {
 async fn a_hundred_thousand_discarded_instances_leave_nothing() -> Result<()> {
     let engine = Engine::new()?;
     let endings = [
-        "unreachable",
-        "(loop $again (br $again)) unreachable",
-        "(call $proc_exit (i32.const 1)) unreachable",
-        "(return (i64.const -9))",
+        ("unreachable", "sandbar.Trap"),
+        ("(loop $again (br $again)) unreachable", "sandbar.OutOfFuel"),
+        ("(call $proc_exit (i32.const 1)) unreachable", "sandbar.Exit"),
+        ("(return (i64.const -9))", "sandbar.ContractViolation"),
     ];
-    let guests: Vec<Compiled> =
-        endings.iter().map(|ending| Ok(Compiled::new(&engine, &guest(ending)?, None)?)).collect::<Result<_>>()?;
+    let guests: Vec<(Compiled, &str)> = endings
+        .iter()
+        .map(|(ending, kind)| Ok((Compiled::new(&engine, &guest(ending)?, None)?, *kind)))
+        .collect::<Result<_>>()?;
     let spec = spec();
     let cycle = async |n: usize| -> Result<()> {
-        let guest = &guests[n % guests.len()];
+        let (guest, kind) = &guests[n % guests.len()];
         let opened = Instance::open(guest, &spec, Ledger::new("", 1000)).await;
         let mut instance = opened.map_err(|(error, _)| error)?;
-        ensure!(instance.flush().await.is_err(), "it must fail");
+        let error = instance.flush().await.err().context("it must fail")?;
+        ensure!(error.kind.class_name() == *kind, "{error}");
         ensure!(!instance.into_ledger().has_staged(), "it must leave nothing");
         Ok(())
     };

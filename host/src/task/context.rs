@@ -1,6 +1,6 @@
 //! What the three pumps share: the session, what waits to be committed, and how failures of records are dealt with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::stage::Stage;
 use super::{TaskEnd, TaskError};
 use crate::batch::Batch;
 use crate::broker::{
-    Broker, BrokerErrorKind, Commit, Output, Session, SessionSpec, TopicPartition, TopicPartitionOffset,
+    Broker, BrokerErrorKind, Commit, Output, Session, SessionSpec, StateChange, TopicPartition, TopicPartitionOffset,
 };
 
 /// How long a commit that the broker cannot take now is tried again before the task gives up.
@@ -279,6 +279,7 @@ impl Context {
         }
         let pending = std::mem::take(&mut self.pending);
         let mut commit = pending.commit;
+        commit.state = last_changes(commit.state);
         commit.consumed = pending
             .consumed
             .into_iter()
@@ -348,6 +349,15 @@ impl Context {
     }
 }
 
+/// The last change of each key: what a commit overwrites itself is work for the broker, and nothing else.
+fn last_changes(changes: Vec<StateChange>) -> Vec<StateChange> {
+    let mut seen = HashSet::new();
+    let mut last: Vec<_> =
+        changes.into_iter().rev().filter(|change| seen.insert((change.scope.clone(), change.key.clone()))).collect();
+    last.reverse();
+    last
+}
+
 /// The tries of one thing.
 pub(super) struct Hold {
     backoff: Backoff,
@@ -371,5 +381,33 @@ fn place(frame: &Frame<'_>, index: usize) -> String {
     match (record.topic_partition.and_then(|tp| tp.partition), record.offset) {
         (Some(partition), Some(offset)) => format!("{topic}-{partition}@{offset}"),
         _ => format!("{topic} #{index} of its batch"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! A commit holds one change of each key.
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::broker::{StatePlace, StateScope};
+
+    #[test]
+    fn the_last_change_of_a_key_counts() {
+        let change = |stage: &str, key: &'static str, value: Option<&'static str>| StateChange {
+            scope: StateScope { stage: stage.into(), place: StatePlace::Task },
+            key: Bytes::from(key),
+            value: value.map(Bytes::from),
+        };
+        let changes = vec![
+            change("", "a", Some("1")),
+            change("", "b", Some("1")),
+            change("upper", "a", Some("1")),
+            change("", "a", Some("2")),
+            change("", "b", None),
+        ];
+        let last = [change("upper", "a", Some("1")), change("", "a", Some("2")), change("", "b", None)];
+        assert_eq!(last_changes(changes), last);
     }
 }

@@ -8,6 +8,7 @@ mod chain;
 mod consume;
 mod context;
 mod dead_letter;
+mod pace;
 mod plan;
 mod progress;
 mod sink;

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::TaskError;
 use super::context::Context;
+use super::pace::Starts;
 use super::plan::{Plan, StagePlan};
 use super::progress::Progress;
 use crate::broker::StatePlace;
@@ -25,6 +26,7 @@ pub(super) struct Stage {
     progress: Arc<Progress>,
     /// How often it may be told that an instance is thrown away: a plugin may die as often as it is called.
     discards: LogQuota,
+    starts: Starts,
 }
 
 /// The ledger is wherever the guest is, or waits for the next one.
@@ -66,6 +68,7 @@ impl Stage {
             guest: Guest::Gone(Box::new(Ledger::new(&stage.alias, stage.limits.state_max_bytes))),
             progress: Arc::clone(progress),
             discards: LogQuota::new(Instant::now()),
+            starts: Starts::new(Instant::now()),
         }
     }
 
@@ -76,6 +79,12 @@ impl Stage {
 
     /// The live instance, opened if there is none.
     pub(super) async fn instance(&mut self) -> Result<&mut Instance, CallError> {
+        if let Guest::Gone(_) = self.guest {
+            let wait = self.starts.take(Instant::now());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
         if let Guest::Gone(_) = self.guest
             && let Guest::Gone(ledger) = std::mem::replace(&mut self.guest, Guest::Moving)
         {

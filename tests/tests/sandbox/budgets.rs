@@ -82,7 +82,7 @@ async fn a_call_that_fails_is_measured_too() -> Result<()> {
     let before = meter.usage();
     instance.flush().await.err().context("it traps")?;
     assert_eq!(meter.usage().host_calls - before.host_calls, 1000);
-    assert!(meter.usage().fuel - before.fuel > 1000 * 100);
+    assert!(meter.usage().fuel - before.fuel > 1000 * 500);
     Ok(())
 }
 
@@ -96,8 +96,8 @@ async fn every_host_call_is_counted_and_charged() -> Result<()> {
         ("(drop (call $state_put (i32.const 1024) (i32.const 8) (i32.const 0) (i32.const 1000)))", 1008),
         ("(drop (call $state_get (i32.const 1024) (i32.const 8) (i32.const 0) (i32.const 0)))", 8),
         ("(drop (call $state_delete (i32.const 1024) (i32.const 8)))", 8),
-        ("(drop (call $offset_put (i32.const 1048) (i32.const 7) (i32.const 1048) (i32.const 7)))", 20 * 14),
-        ("(drop (call $offset_get (i32.const 1048) (i32.const 7) (i32.const 0) (i32.const 0)))", 20 * 7),
+        ("(drop (call $offset_put (i32.const 1048) (i32.const 7) (i32.const 1048) (i32.const 7)))", 80 * 14),
+        ("(drop (call $offset_get (i32.const 1048) (i32.const 7) (i32.const 0) (i32.const 0)))", 80 * 7),
         ("(drop (call $random_get (i32.const 0) (i32.const 100)))", 0),
         ("(drop (call $fd_write (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0)))", 0),
     ] {
@@ -105,7 +105,7 @@ async fn every_host_call_is_counted_and_charged() -> Result<()> {
         let used = flush_uses(&rounds(10, call), data).await.context(call)?;
         assert_eq!(used.host_calls, 10, "{call}");
         // Ten rounds of the loop itself are less than 30 units each.
-        let charged = 10 * (100 + bytes);
+        let charged = 10 * (500 + bytes);
         assert!((charged..charged + 300).contains(&used.fuel), "{call}: {used:?}, charged {charged}");
     }
     Ok(())
@@ -125,19 +125,20 @@ async fn host_calls_without_end_use_up_the_fuel() -> Result<()> {
         let error = instance.flush().await.err().context("it must end")?;
         assert!(matches!(error.kind, CallErrorKind::OutOfFuel(50_000_000)), "{call}: {error}");
         assert!(error.to_string().ends_with("sandbox.fuel.per.call sets it"), "{error}");
-        assert!(meter.usage().host_calls < 1_000_000, "{call}: {:?}", meter.usage());
+        // What WASI owes is taken at the next tick, which may be late on a busy machine.
+        assert!(meter.usage().host_calls < 10_000_000, "{call}: {:?}", meter.usage());
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_call_that_cannot_pay_at_its_end_has_failed() -> Result<()> {
-    // So short that no tick of the clock comes in between: 1,000 calls of WASI for a budget of 50,000.
+    // So short that no tick of the clock comes in between: 1,000 calls of WASI for a budget of 200,000.
     let body = rounds(1000, "(drop (call $fd_write (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0)))");
-    let limits = Limits { fuel_per_call: 50_000, ..LIMITS };
+    let limits = Limits { fuel_per_call: 200_000, ..LIMITS };
     let mut instance = open_with(&Guest::new().with(names::FLUSH, &body), limits, Grants::default()).await?;
     let error = instance.flush().await.err().context("it must fail")?;
-    assert!(matches!(error.kind, CallErrorKind::OutOfFuel(50_000)), "{error}");
+    assert!(matches!(error.kind, CallErrorKind::OutOfFuel(200_000)), "{error}");
     assert!(instance.flush().await.is_err(), "it is not called again");
     Ok(())
 }
