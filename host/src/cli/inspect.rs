@@ -56,7 +56,7 @@ pub(super) fn run(args: &InspectArgs) -> Outcome {
         .map_err(|error| Failure::new(format!("{file}: {error}")))?;
     let trust = Policy { allow: None, require_signature: !args.keys.is_empty(), keys: args.keys.clone() };
     let Admitted { trust, inspection } = plugins::admit(&wasm, signature.as_deref(), &trust)
-        .map_err(|refusal| Failure::of_all(refusal.reasons().iter().map(|reason| format!("{file}: {reason}"))))?;
+        .map_err(|refusal| Failure::of_all(shown(&args.file, &refusal.reasons())))?;
     if args.json {
         return super::print_json(&Answer { inspection: &inspection, signature: &trust.signer });
     }
@@ -69,6 +69,11 @@ struct Answer<'a> {
     #[serde(flatten)]
     inspection: &'a Inspection,
     signature: &'a Signer,
+}
+
+/// What is wrong with a file, a line each: names in it are the file's own, and may hold the end of a line.
+fn shown<'a>(file: &'a Path, reasons: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    reasons.iter().map(|reason| text::shown(&format!("{}: {reason}", file.display())).into_owned())
 }
 
 /// Reads a file that may be a plugin.
@@ -191,4 +196,65 @@ fn configuration(inspection: &Inspection) -> String {
 fn or_nothing(table: &Table) -> String {
     let text = table.text("  ");
     if text.is_empty() { "  nothing\n".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    //! That a file shows as what it is, whatever it says.
+
+    use sandbar_abi::Manifest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugins::embed;
+
+    /// Rings, clears the screen, sets the window's title, hides, and turns what follows it around.
+    const EVIL: &str = "\u{7}\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\u{9b}31m\r\n\u{200b}";
+
+    fn plugin(import: &str) -> Vec<u8> {
+        let import = import.bytes().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+        let wasm = wat::parse_str(format!(
+            r#"(module (import "wasi_snapshot_preview1" "{import}" (func))
+                (memory (export "memory") 1)
+                (func (export "sandbar_abi_v1") (result i32) i32.const 0)
+                (func (export "sandbar_reserve") (param i32) (result i32) i32.const 8)
+                (func (export "sandbar_open") (param i32 i32) (result i64) i64.const 0)
+                (func (export "sandbar_close") (param i32) (result i64) i64.const 0)
+                (func (export "sandbar_poll") (param i32 i32 i32) (result i64) i64.const 0))"#
+        ));
+        let key = json!({"type": "string", "default": EVIL, "description": EVIL});
+        let manifest = json!({
+            "name": "evil", "version": "1.0.0", "kinds": ["source"], "abi": 1,
+            "description": EVIL, "author": EVIL, "license": EVIL,
+            "capabilities": {"env": [EVIL], "http": [EVIL]},
+            "config": {"properties": {EVIL: key, "enum": {"enum": [EVIL]}}},
+        });
+        let manifest = Manifest::from_json(manifest.to_string().as_bytes()).unwrap();
+        embed(&wasm.unwrap(), &manifest).unwrap()
+    }
+
+    fn steers(text: &str) -> Option<char> {
+        text.chars()
+            .find(|c| (c.is_control() && *c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'))
+    }
+
+    #[test]
+    fn nothing_that_a_plugin_says_of_itself_steers_the_terminal() {
+        let inspection = plugins::inspect(&plugin(EVIL)).unwrap();
+        let page = describe(&inspection);
+        assert_eq!(steers(&page), None, "{page:?}");
+        assert!(page.contains("owned"), "it is shown all the same: {page}");
+    }
+
+    #[test]
+    fn nor_does_what_is_wrong_with_it_look_like_more_than_one_line() {
+        let forged = plugin(EVIL);
+        let at = forged.windows(22).position(|window| window == b"wasi_snapshot_preview1").unwrap();
+        let mut forged = forged;
+        forged[at..at + 22].copy_from_slice(b"wasi\x1b[2J\nerror: fine..");
+        let errors = plugins::inspect(&forged).unwrap_err();
+        for reason in reasons(Path::new("evil.wasm"), &errors) {
+            assert!(steers(&reason).is_none() && !reason.contains('\n'), "{reason:?}");
+        }
+    }
 }
