@@ -226,7 +226,7 @@ mod tests {
         let manifest = json!({
             "name": "evil", "version": "1.0.0", "kinds": ["source"], "abi": 1,
             "description": EVIL, "author": EVIL, "license": EVIL,
-            "capabilities": {"env": [EVIL], "http": [EVIL]},
+            "capabilities": {"env": [EVIL]},
             "config": {"properties": {EVIL: key, "enum": {"enum": [EVIL]}}},
         });
         let manifest = Manifest::from_json(manifest.to_string().as_bytes()).unwrap();
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn nothing_that_a_plugin_says_of_itself_steers_the_terminal() {
         let inspection = plugins::inspect(&plugin(EVIL)).unwrap();
-        let page = describe(&inspection);
+        let page = describe(&inspection, &Signer::Unsigned);
         assert_eq!(steers(&page), None, "{page:?}");
         assert!(page.contains("owned"), "it is shown all the same: {page}");
     }
@@ -253,7 +253,8 @@ mod tests {
         let mut forged = forged;
         forged[at..at + 22].copy_from_slice(b"wasi\x1b[2J\nerror: fine..");
         let errors = plugins::inspect(&forged).unwrap_err();
-        for reason in reasons(Path::new("evil.wasm"), &errors) {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        for reason in shown(Path::new("evil.wasm"), &errors) {
             assert!(steers(&reason).is_none() && !reason.contains('\n'), "{reason:?}");
         }
     }

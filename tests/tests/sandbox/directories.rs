@@ -462,7 +462,7 @@ async fn nothing_goes_from_one_kind_of_grant_to_the_other() -> Result<()> {
         .two("path_rename", [FIRST, SECOND], ["file", "moved"])
         .two("path_link", [SECOND, FIRST], ["own", "linked"])
         .two("path_rename", [SECOND, FIRST], ["own", "moved"]);
-    let errors = script.errors(grant(std::slice::from_ref(&place.granted), &[writable.clone()])).await?;
+    let errors = script.errors(grant(std::slice::from_ref(&place.granted), std::slice::from_ref(&writable))).await?;
     assert!(errors.iter().all(|error| *error == PERM), "{errors:?}");
     assert_eq!(
         (names_in(&place.granted)?, names_in(&writable)?),
