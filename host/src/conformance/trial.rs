@@ -106,6 +106,14 @@ impl Trial<'_> {
         Stop::Broken
     }
 
+    /// Leaves out what takes many calls, where each is known to sleep.
+    pub(super) fn unless_it_sleeps(&self) -> Step {
+        match self.notes.findings.contains_key(&16) {
+            true => Err(Stop::Skip("polls sleep (R16), so many of them would take too long".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     /// Opens a fresh instance, as a task does, with nothing committed.
     pub(super) async fn open(&mut self) -> Step<Instance> {
         let ledger = self.ledger();

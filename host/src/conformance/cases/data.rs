@@ -1,5 +1,6 @@
 //! Records of every sort: what is borne, and what is told apart by a transform that passes it on.
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::{Disposition, Record};
 
 use crate::batch::Batch;
@@ -169,7 +170,7 @@ fn compare(
 const REFUSED: &str = "a refusal";
 
 pub(super) async fn newer_host(trial: &mut Trial<'_>) -> Step {
-    let batch = (trial.kind() != sandbar_abi::manifest::Kind::Source).then(|| trial.feed.ordinary(10)).transpose()?;
+    let batch = (trial.kind() != Kind::Source).then(|| trial.feed.ordinary(10)).transpose()?;
     // Twice as ever, so that what changes by itself is not held against the newer frame.
     let first = once(trial, batch.as_ref(), false).await?;
     if first == REFUSED {
@@ -203,7 +204,11 @@ async fn once(trial: &mut Trial<'_>, batch: Option<&Batch>, is_newer: bool) -> S
     let seen = match batch {
         Some(batch) => describe(trial, &mut instance, batch).await?,
         None => {
-            trial.work(&mut instance).await?;
+            if is_newer {
+                trial.work(&mut instance).await?;
+            } else {
+                trial.sure(&mut instance).await?;
+            }
             "a poll".to_owned()
         }
     };

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use sandbar_abi::manifest::Kind;
+
 use crate::batch::Batch;
 use crate::conformance::records::Made;
 use crate::conformance::report::Growth;
@@ -24,6 +26,9 @@ const LARGE: usize = 64 << 10;
 const FEWEST: u64 = 200;
 
 pub(super) async fn growth(trial: &mut Trial<'_>, calls: u64) -> Step {
+    if trial.kind() == Kind::Source {
+        trial.unless_it_sleeps()?;
+    }
     let start = Instant::now();
     let mut run = Run { instance: trial.open().await?, records: 0, batches: 0, has_ended: false };
     let warm_up = (calls / WARM_UP).max(CYCLE).min(calls / 2);
@@ -72,7 +77,7 @@ struct Run {
 
 impl Run {
     async fn call(&mut self, trial: &mut Trial<'_>, n: u64) -> Step {
-        if trial.kind() == sandbar_abi::manifest::Kind::Source {
+        if trial.kind() == Kind::Source {
             let most = 1 + usize::try_from(n % 10).unwrap_or(0);
             if let Some(reply) = trial.poll(&mut self.instance, most, LARGE).await? {
                 self.records += reply.output.as_ref().map_or(0, Batch::len) as u64;
@@ -88,7 +93,6 @@ impl Run {
 
     /// What a task does when it commits.
     async fn commit(&mut self, trial: &mut Trial<'_>) -> Step {
-        use sandbar_abi::manifest::Kind;
         match trial.kind() {
             Kind::Sink => {
                 let flushed = self.instance.flush().await;

@@ -75,6 +75,7 @@ pub(super) async fn pace(trial: &mut Trial<'_>) -> Step {
 }
 
 pub(super) async fn end_of_data(trial: &mut Trial<'_>) -> Step {
+    trial.unless_it_sleeps()?;
     let mut instance = trial.open().await?;
     let mut batches = 0;
     for _ in 0..POLLS {
