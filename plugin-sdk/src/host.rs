@@ -105,6 +105,13 @@ pub fn config(key: &str) -> Option<String> {
     String::from_utf8(crate::sys::config_get(key.as_bytes())?).ok()
 }
 
+/// What a put returns when the state would outgrow its bound: no fault of either side.
+const FULL: i32 = -2;
+
 fn put_result(call: &str, code: i32) -> Result<()> {
-    if code == 0 { Ok(()) } else { Err(Error::contract(format!("{call} was refused by the host with code {code}"))) }
+    match code {
+        0 => Ok(()),
+        FULL => Err(Error::fatal(format!("{call}: the state is full; sandbox.state.max.bytes bounds it"))),
+        code => Err(Error::contract(format!("{call} was refused by the host with code {code}"))),
+    }
 }

@@ -26,6 +26,7 @@ pub(super) fn rule(error: &PluginError) -> u16 {
         PluginError::Manifest(error) => match error {
             ManifestError::Section(_) => 8,
             ManifestError::Json(error) if error.is_syntax() || error.is_eof() => 8,
+            ManifestError::Field { field: "capabilities.http", .. } => 57,
             ManifestError::Json(_) | ManifestError::Field { .. } => 9,
         },
         PluginError::AbiMajor { .. } => 53,

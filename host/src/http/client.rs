@@ -127,7 +127,8 @@ impl Client {
             })?;
         }
         let message = format!("{target}: came after {MAX_REDIRECTS} redirects, and there are more");
-        Err(Failure { kind: FailureKind::Protocol, message })
+        // A loop does not end by being asked again.
+        Err(Failure { kind: FailureKind::Denied, message })
     }
 
     /// Where a request goes, if it may. An address in a URL is not resolved, so this is all that checks it: a grant names

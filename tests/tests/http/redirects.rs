@@ -91,7 +91,7 @@ async fn what_lets_the_guest_in_is_not_told_to_another_server() -> Result<()> {
 async fn a_circle_of_redirects_comes_to_an_end() -> Result<()> {
     let server = HttpServer::start(|asked| Reply::redirect(302, format!("/{}", asked.number))).await?;
     let client = Reach::only(&server).client().await?;
-    let message = failure(&client, &get(server.url("/")), FailureKind::Protocol).await?;
+    let message = failure(&client, &get(server.url("/")), FailureKind::Denied).await?;
     assert!(message.ends_with("came after 5 redirects, and there are more"), "{message}");
     assert_eq!(server.asked().len(), 6);
     Ok(())
