@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::batch::Batch;
 use crate::conformance::trial::{Blame, Step, Stop, Trial};
 
 /// Limits of polls: records and bytes.
