@@ -14,6 +14,9 @@ slow=60
 memory=4096
 target=${CARGO_TARGET_DIR:-$root/target}/fuzz
 
+# C libraries are built with the sanitizer too, and librdkafka's configure script links some of them on its own.
+export LDFLAGS="${LDFLAGS:-} -fsanitize=address"
+
 scripts/setup.sh --fuzz
 
 mode=run
