@@ -50,13 +50,18 @@ fn recursion() -> Result<Vec<Hostile>> {
              (func $deeper (call_indirect (i32.const 0)) (call_indirect (i32.const 0)))",
         ),
         (
+            // One a frame: host calls cost fuel, and it is the stack that shall end first.
             "host-calls",
-            "(func $deeper
+            "(func $deeper (local i64 i64 i64 i64 i64 i64 i64 i64)
+                (local.set 0 (i64.load (i32.const 0))) (local.set 1 (i64.load (i32.const 8)))
+                (local.set 2 (i64.load (i32.const 16))) (local.set 3 (i64.load (i32.const 24)))
+                (local.set 4 (i64.load (i32.const 32))) (local.set 5 (i64.load (i32.const 40)))
+                (local.set 6 (i64.load (i32.const 48))) (local.set 7 (i64.load (i32.const 56)))
                 (drop (call $state_put (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 8)))
-                (call $log (i32.const 4) (i32.const 0) (i32.const 100))
-                (drop (call $config_get (i32.const 0) (i32.const 1) (i32.const 64) (i32.const 8)))
                 (call $deeper)
-                (call $log (i32.const 4) (i32.const 0) (i32.const 100)))",
+                (i64.store (i32.const 0) (i64.add (i64.add (i64.add (local.get 0) (local.get 1)) (i64.add
+                    (local.get 2) (local.get 3))) (i64.add (i64.add (local.get 4) (local.get 5))
+                    (i64.add (local.get 6) (local.get 7))))))",
         ),
         (
             // A frame of some kilobytes each, so that the last one before the end is a host function's.
