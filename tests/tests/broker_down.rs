@@ -15,7 +15,10 @@ use serde_json::json;
 const RECORDS: u32 = 60_000;
 const RATE: u32 = 5_000;
 const PARTITIONS: i32 = 4;
-/// A commit that hangs is given up after the transaction's time-out and a grace; a restart follows.
+/// A transaction's time-out follows from it; a commit that hangs is given up after that and a grace. The default would
+/// have the test wait for minutes.
+const CALL_TIMEOUT_MS: u32 = 2_000;
+/// A commit is given up, a restart follows.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A broker that the test starts, kills and revives.
@@ -73,6 +76,7 @@ async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
                 "count": RECORDS,
                 "key": "key-{{int 0 999}}",
                 "template": r#"{"n": "{{seq}}", "s": "a"}"#,
+                "sandbox.call.timeout.ms": CALL_TIMEOUT_MS,
             }),
         )?;
         home.define(
@@ -83,6 +87,8 @@ async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
                 "topic.creation.default.partitions": PARTITIONS,
                 "path": home.out().join("{partition}.jsonl"),
                 "sandbox.fs.write": home.out(),
+                "sandbox.call.timeout.ms": CALL_TIMEOUT_MS,
+                "consumer.override.session.timeout.ms": 6000,
             }),
         )?;
         let mut lines = Lines::of(home.out());

@@ -85,6 +85,10 @@ fn code_kind(code: Code) -> BrokerErrorKind {
         | Code::NotLeaderForPartition
         | Code::BrokerNotAvailable
         | Code::ReplicaNotAvailable
+        | Code::ListenerNotFound
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
         | Code::NetworkException
         | Code::CoordinatorLoadInProgress
         | Code::CoordinatorNotAvailable
@@ -126,6 +130,8 @@ mod tests {
     fn codes_say_what_to_do() {
         expect(KafkaError::MetadataFetch(Code::BrokerTransportFailure), BrokerErrorKind::Retriable);
         expect(KafkaError::AdminOp(Code::NotController), BrokerErrorKind::Retriable);
+        // The leader of a new partition may not know yet that it is.
+        expect(KafkaError::OffsetFetch(Code::UnknownLeaderEpoch), BrokerErrorKind::Retriable);
         expect(KafkaError::MessageConsumption(Code::FencedInstanceId), BrokerErrorKind::Fenced);
         expect(KafkaError::MessageProduction(Code::ProducerFenced), BrokerErrorKind::Fenced);
         expect(KafkaError::AdminOp(Code::TopicAuthorizationFailed), BrokerErrorKind::Fatal);
