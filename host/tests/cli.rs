@@ -215,6 +215,17 @@ fn validate_tells_all_faults_at_once() {
 }
 
 #[test]
+fn validate_reads_the_certificates_that_a_worker_would() {
+    let folder = with_plugin();
+    put(&folder, "sandbar.toml", "http.ca.file = \"ca.pem\"\n");
+    let told = fails(folder.path(), &["validate"], 1);
+    assert!(told.contains("error: sandbar.toml: http.ca.file: ") && told.contains("No such file"), "{told}");
+    put(&folder, "ca.pem", "text");
+    let told = fails(folder.path(), &["validate"], 1);
+    assert!(told.contains("ca.pem: holds no certificate in PEM"), "{told}");
+}
+
+#[test]
 fn topics_are_written_and_read() {
     let folder = folder();
     let topic = |args: &[&str], input: &str| fed(folder.path(), &[&["topic"], args].concat(), input);

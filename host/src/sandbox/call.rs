@@ -12,6 +12,7 @@ use super::error::{CallError, CallErrorKind, NO_MESSAGE};
 use super::fuel;
 use super::host_state::HostState;
 use super::instance::Instance;
+use super::turn;
 use super::usage::Usage;
 use super::violation::Violation;
 use crate::batch::Batch;
@@ -126,7 +127,7 @@ impl Instance {
         self.count(started, busy);
         // An answer that the guest had no room for may be megabytes.
         self.data().answer = None;
-        self.turn.pass_on(TICK).await;
+        turn::pass_on(TICK).await;
         match ran {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {

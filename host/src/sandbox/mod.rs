@@ -34,6 +34,7 @@ pub use ledger::{Ledger, Staged};
 pub use log::{LogQuota, Taken};
 pub use probe::LastCall;
 pub use reply::{Outcome, Outcomes, PollReply, TransformReply};
+pub use turn::taking_turns;
 pub use usage::{Meter, Usage};
 pub use violation::Violation;
 pub use wasi::Grants;

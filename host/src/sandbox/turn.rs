@@ -1,9 +1,13 @@
-//! Gives other tasks their turn: how long a guest may hold a thread of the host, and for how long it then stands back.
+//! Gives other tasks their turn: how long a task may hold a thread of the host, and for how long a guest that computes then
+//! stands back.
 //!
-//! A guest that computes is interrupted at every tick of the engine's clock. If it only went to the end of the queue, it
-//! would get a whole tick for every short call of its neighbours, which is most of a thread. So it stands back for a
-//! multiple of what it took, for as long as others have something to do; if nobody has, it goes on at once.
+//! What counts is the time since a thread took the task up, whoever used it: the guest, or the host for it. Between calls a
+//! task that has had enough goes to the end of the queue. A guest that computes is interrupted at every tick of the
+//! engine's clock. If it only went to the end of the queue, it would get a whole tick for every short call of its
+//! neighbours, which is most of a thread. So it stands back for a multiple of what it took, for as long as others have
+//! something to do; if nobody has, it goes on at once.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,8 +21,37 @@ const SHARE: u32 = 10;
 /// A round in which others ran for less than this was not asked for: the thread looked for work and found next to none.
 const IDLE: Duration = Duration::from_micros(30);
 
-/// How long an instance holds its thread. Only the task that runs the instance writes; it is shared with that task's
-/// own future, which is why it is atomic.
+thread_local! {
+    /// When this thread took up the task that it runs.
+    static TAKEN_UP: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Runs a task that takes turns with others: what its guests and the host do for it counts from here.
+pub async fn taking_turns<F: Future>(task: F) -> F::Output {
+    let mut task = pin!(task);
+    poll_fn(|context| {
+        let before = TAKEN_UP.replace(Some(Instant::now()));
+        let polled = task.as_mut().poll(context);
+        TAKEN_UP.set(before);
+        polled
+    })
+    .await
+}
+
+/// How long the thread has been held by the task that it runs.
+fn held(now: Instant) -> Option<Duration> {
+    TAKEN_UP.get().map(|since| now.saturating_duration_since(since))
+}
+
+/// Goes to the end of the queue if the task has held the thread for long enough.
+pub(super) async fn pass_on(enough: Duration) {
+    if held(Instant::now()).is_some_and(|held| held >= enough) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How long an instance holds its thread in calls. Only the task that runs the instance writes; it is shared with that
+/// task's own future, which is why it is atomic.
 #[derive(Debug)]
 pub(super) struct Turn {
     origin: Instant,
@@ -26,13 +59,11 @@ pub(super) struct Turn {
     since: AtomicU64,
     /// How long it held the thread in the call in progress, up to the last time it let go.
     busy: AtomicU64,
-    /// How long it held the thread since it last stood back, up to the last time it let go.
-    ran: AtomicU64,
 }
 
 impl Turn {
     pub(super) fn new(now: Instant) -> Self {
-        Self { origin: now, since: AtomicU64::new(0), busy: AtomicU64::new(0), ran: AtomicU64::new(0) }
+        Self { origin: now, since: AtomicU64::new(0), busy: AtomicU64::new(0) }
     }
 
     /// Runs a call, and returns how long it held the thread.
@@ -42,9 +73,7 @@ impl Turn {
         let output = poll_fn(|context| {
             self.since.store(self.at(Instant::now()), Ordering::Relaxed);
             let polled = call.as_mut().poll(context);
-            let held = self.held(Instant::now());
-            self.busy.fetch_add(held, Ordering::Relaxed);
-            self.ran.fetch_add(held, Ordering::Relaxed);
+            self.busy.fetch_add(self.held(Instant::now()), Ordering::Relaxed);
             polled
         })
         .await;
@@ -53,10 +82,10 @@ impl Turn {
 
     /// Stands back from inside a call that is interrupted.
     pub(super) fn stand_back(self: &Arc<Self>, now: Instant) -> impl Future<Output = ()> + Send + 'static {
-        let turn = Arc::clone(self);
-        let ran = self.ran.load(Ordering::Relaxed) + self.held(now);
+        // An instance may also be run by what takes no turns.
+        let took = held(now).unwrap_or_else(|| Duration::from_nanos(self.held(now)));
         async move {
-            let mut pause = Pause::after(Duration::from_nanos(ran));
+            let mut pause = Pause::after(took);
             let mut before = Instant::now();
             loop {
                 tokio::task::yield_now().await;
@@ -66,15 +95,6 @@ impl Turn {
                 }
                 before = now;
             }
-            turn.ran.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Goes to the end of the queue where calls that were not interrupted have held the thread for long enough together.
-    pub(super) async fn pass_on(&self, enough: Duration) {
-        if Duration::from_nanos(self.ran.load(Ordering::Relaxed)) >= enough {
-            self.ran.store(0, Ordering::Relaxed);
-            tokio::task::yield_now().await;
         }
     }
 
@@ -95,8 +115,8 @@ struct Pause {
 }
 
 impl Pause {
-    fn after(ran: Duration) -> Self {
-        Self { left: ran * SHARE }
+    fn after(took: Duration) -> Self {
+        Self { left: took * SHARE }
     }
 
     /// Takes note of a round in which others had the thread for so long. Whether to let them have another one.
@@ -132,29 +152,43 @@ mod tests {
         assert!(!pause.goes_on(Duration::from_micros(3)));
     }
 
-    #[tokio::test]
-    async fn waiting_is_not_holding() {
-        let turn = Arc::new(Turn::new(Instant::now()));
-        let ((), busy) = turn.time(tokio::time::sleep(20 * MS)).await;
-        assert!(busy < 10 * MS, "{busy:?}");
-        let spin = async {
-            let started = Instant::now();
-            while started.elapsed() < 3 * MS {
-                std::hint::spin_loop();
-            }
-        };
-        let ((), busy) = turn.time(spin).await;
-        assert!(busy >= 3 * MS, "{busy:?}");
-        assert!(turn.ran.load(Ordering::Relaxed) >= 3_000_000);
-        turn.pass_on(MS).await;
-        assert_eq!(turn.ran.load(Ordering::Relaxed), 0);
+    fn spin(time: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < time {
+            std::hint::spin_loop();
+        }
     }
 
     #[tokio::test]
-    async fn standing_back_pays_for_what_was_taken() {
-        let turn = Arc::new(Turn::new(Instant::now()));
-        turn.ran.store(1_000_000, Ordering::Relaxed);
-        turn.stand_back(turn.origin).await;
-        assert_eq!(turn.ran.load(Ordering::Relaxed), 0);
+    async fn waiting_is_not_holding() {
+        let turn = Turn::new(Instant::now());
+        let ((), busy) = turn.time(tokio::time::sleep(20 * MS)).await;
+        assert!(busy < 10 * MS, "{busy:?}");
+        let ((), busy) = turn.time(async { spin(3 * MS) }).await;
+        assert!(busy >= 3 * MS, "{busy:?}");
+    }
+
+    #[tokio::test]
+    async fn a_turn_begins_anew_when_it_was_passed_on() {
+        assert_eq!(held(Instant::now()), None);
+        taking_turns(async {
+            let started = Instant::now();
+            spin(3 * MS);
+            assert!(held(Instant::now()) >= Some(3 * MS));
+            pass_on(3 * MS).await;
+            let now = Instant::now();
+            assert!(held(now).is_some_and(|held| held + 3 * MS <= now - started));
+        })
+        .await;
+        assert_eq!(held(Instant::now()), None);
+    }
+
+    #[tokio::test]
+    async fn only_who_has_had_enough_passes_on() {
+        let mut little = pin!(taking_turns(pass_on(MS * 1000)));
+        assert!(poll_fn(|context| std::task::Poll::Ready(little.as_mut().poll(context).is_ready())).await);
+        let mut enough = pin!(taking_turns(pass_on(Duration::ZERO)));
+        assert!(!poll_fn(|context| std::task::Poll::Ready(enough.as_mut().poll(context).is_ready())).await);
+        enough.await;
     }
 }

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use crate::broker::{Broker, BrokerError, BrokerErrorKind};
-use crate::sandbox::CallError;
+use crate::sandbox::{CallError, taking_turns};
 use context::Context;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
@@ -72,6 +72,16 @@ pub enum TaskError {
 /// Runs a task until it ends. `stop` turns to a reason to end it at the next batch. `careful` is for a task that failed
 /// before: it commits after every batch, so that what fails again is alone.
 pub async fn run(
+    plan: Arc<Plan>,
+    broker: Arc<dyn Broker>,
+    stop: watch::Receiver<Option<CloseReason>>,
+    progress: Arc<Progress>,
+    careful: bool,
+) -> TaskEnd {
+    taking_turns(pump(plan, broker, stop, progress, careful)).await
+}
+
+async fn pump(
     plan: Arc<Plan>,
     broker: Arc<dyn Broker>,
     stop: watch::Receiver<Option<CloseReason>>,

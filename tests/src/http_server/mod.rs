@@ -183,6 +183,8 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     for number in 0.. {
         let Ok((stream, _)) = listener.accept().await else { continue };
         shared.connections.send_modify(|seen| seen.opened += 1);
+        // A small answer would else wait for the client to acknowledge the one before; a test with many would crawl.
+        let _ = stream.set_nodelay(true);
         let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         connections.spawn(async move {
             let _closed = Closed(Arc::clone(&shared));

@@ -33,7 +33,7 @@ fn report(folder: &Path, package: &str, config: &Value, more: &[&str]) -> Result
 }
 
 /// The example breaks no rule, and was seen to keep these.
-fn passes(package: &str, config: &Value, kept: &[&str], more: &[&str]) -> Result<()> {
+pub(crate) fn passes(package: &str, config: &Value, kept: &[&str], more: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     passes_in(folder.path(), package, config, kept, more)
 }

@@ -5,6 +5,7 @@ mod calls;
 mod cli;
 mod examples;
 mod files;
+mod http;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

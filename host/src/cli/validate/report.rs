@@ -7,6 +7,7 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::super::text;
 use crate::config::{ConfigError, ErrorKind, Place, Warning, WorkerConfig};
+use crate::http::Network;
 
 /// Everything that was found, and how much was looked at.
 #[derive(Default)]
@@ -63,6 +64,10 @@ impl Report {
         match WorkerConfig::load(file) {
             Ok((worker, warnings)) => {
                 self.warnings(warnings);
+                // A worker reads it when it starts.
+                if let Err(error) = Network::new(worker.http_ca_file.as_deref()) {
+                    self.error(file, "file", error);
+                }
                 Some(worker)
             }
             Err(errors) => {
