@@ -1,5 +1,7 @@
 //! What a plugin may ask of its host: offsets, state, log lines, metrics, raw configuration.
 
+pub use sandbar_abi::names::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+
 use crate::{Error, Result};
 
 /// Where a source stands in the system it reads. Committed together with the records of the call that put it.
@@ -23,7 +25,13 @@ pub mod offsets {
 
     /// Puts the offset of a source partition. It counts once the call has succeeded.
     pub fn put(partition: &impl Serialize, offset: &impl Serialize) -> Result<()> {
-        put_result("offset_put", sys::offset_put(&canonical(partition)?, &canonical(offset)?))
+        let (partition, offset) = (canonical(partition)?, canonical(offset)?);
+        put_result("offset_put", partition.len(), offset.len(), sys::offset_put(&partition, &offset))
+    }
+
+    /// How many bytes a source partition takes as a key; more than [`super::MAX_KEY_BYTES`] cannot be put.
+    pub fn partition_bytes(partition: &impl Serialize) -> Result<usize> {
+        Ok(canonical(partition)?.len())
     }
 
     /// JSON with sorted keys: look-ups go by bytes.
@@ -45,12 +53,12 @@ pub mod state {
 
     /// Puts a value. It counts once the call has succeeded.
     pub fn put(key: &[u8], value: &[u8]) -> Result<()> {
-        put_result("state_put", sys::state_put(key, value))
+        put_result("state_put", key.len(), value.len(), sys::state_put(key, value))
     }
 
     /// Deletes a key. It counts once the call has succeeded.
     pub fn delete(key: &[u8]) -> Result<()> {
-        put_result("state_delete", sys::state_delete(key))
+        put_result("state_delete", key.len(), 0, sys::state_delete(key))
     }
 }
 
@@ -105,13 +113,39 @@ pub fn config(key: &str) -> Option<String> {
     String::from_utf8(crate::sys::config_get(key.as_bytes())?).ok()
 }
 
+/// What a put returns when key or value are longer than they may be.
+const BAD_ARGUMENT: i32 = -1;
 /// What a put returns when the state would outgrow its bound: no fault of either side.
 const FULL: i32 = -2;
 
-fn put_result(call: &str, code: i32) -> Result<()> {
+fn put_result(call: &str, key: usize, value: usize, code: i32) -> Result<()> {
     match code {
         0 => Ok(()),
         FULL => Err(Error::fatal(format!("{call}: the state is full; sandbox.state.max.bytes bounds it"))),
+        BAD_ARGUMENT => Err(Error::contract(format!(
+            "{call} was refused by the host: the key has {key} bytes of at most {MAX_KEY_BYTES}, the value {value} of \
+             at most {MAX_VALUE_BYTES}"
+        ))),
         code => Err(Error::contract(format!("{call} was refused by the host with code {code}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_put_that_is_too_long_says_how_long_it_may_be() {
+        let long = "x".repeat(MAX_KEY_BYTES);
+        let partition = json!({ "url": long });
+        assert_eq!(offsets::partition_bytes(&partition).unwrap(), MAX_KEY_BYTES + r#"{"url":""}"#.len());
+        let error = offsets::put(&partition, &json!({})).unwrap_err();
+        assert!(error.message().contains("the key has 1034 bytes of at most 1024, the value 2"), "{error}");
+        let error = state::put(long.as_bytes(), &vec![0; MAX_VALUE_BYTES + 1]).unwrap_err();
+        let expected = "the key has 1024 bytes of at most 1024, the value 1048577 of at most 1048576";
+        assert!(error.message().ends_with(expected), "{error}");
+        state::put(long.as_bytes(), &vec![0; MAX_VALUE_BYTES]).unwrap();
     }
 }
