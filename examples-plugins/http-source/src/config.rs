@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sandbar_plugin::host::{MAX_KEY_BYTES, offsets};
 use sandbar_plugin::json::Pointer;
 use sandbar_plugin::{Error, Result};
 use serde::Deserialize;
+
+use crate::offset::Partition;
 
 /// The configuration; `manifest.json` describes the keys.
 #[derive(Clone, Debug, Deserialize)]
@@ -92,6 +95,15 @@ impl Settings {
                 "url",
                 "must be http:// or https:// and a host, without a user and without a fragment",
             ));
+        }
+        let key = offsets::partition_bytes(&Partition { url: &config.url })?;
+        if key > MAX_KEY_BYTES {
+            let most = MAX_KEY_BYTES - (key - config.url.len());
+            let what = format!(
+                "has {} bytes and can have {most}: it is the source partition, a key of at most {MAX_KEY_BYTES}",
+                config.url.len()
+            );
+            return Err(invalid("url", &what));
         }
         if config.body.is_some() && config.method == "GET" {
             return Err(invalid("body", "a GET has none; set \"method\" to POST"));

@@ -420,3 +420,14 @@ fn a_configuration_that_cannot_work_names_its_key() {
         assert!(error.contains(what), "{error}");
     }
 }
+        // Ten bytes are around it in the source partition, and a quote takes two.
+        (json!({"url": format!("{URL}?{}", "x".repeat(1024))}), "key \"url\": has 1042 bytes and can have 1014"),
+        (json!({"url": format!("{URL}?\"{}", "x".repeat(995))}), "key \"url\": has 1014 bytes and can have 1013"),
+
+#[test]
+fn an_address_as_long_as_can_be_is_read() {
+    let _http = always(answer(200, "[1]"));
+    let mut source = open(json!({"url": format!("{URL}?{}", "x".repeat(1014 - URL.len() - 1)), "cursor.param": "c",
+        "cursor.record.pointer": ""}));
+    assert_eq!(texts(&source.poll(100).unwrap()), ["1"]);
+}
