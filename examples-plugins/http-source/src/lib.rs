@@ -3,7 +3,7 @@
 //! The source offset says which request comes next, and how many records of its answer have been given. It moves on to
 //! the next request with the last record of a page, so a crash between pages neither loses nor doubles a record, and one
 //! in the middle of a page asks for it again and goes on behind the last record that was given, wherever in the answer that
-//! is by then.
+//! is by then. If the answer has changed, what stands before it may be new, and the next poll reads the whole answer.
 
 mod address;
 mod config;
@@ -57,7 +57,7 @@ impl Source for HttpSource {
                 if self.due.is_some_and(|due| Instant::now() < due) {
                     return Ok(());
                 }
-                let Some(page) = self.fetch()? else {
+                let Some(mut page) = self.fetch()? else {
                     self.due = Some(Instant::now() + self.settings.interval);
                     return Ok(());
                 };
@@ -67,6 +67,10 @@ impl Source for HttpSource {
                     );
                     0
                 });
+                if page.may_hide(&self.at, given) {
+                    // The next answer is read whole. The offset stays without marks until then, through another crash.
+                    page.after.forget_marks();
+                }
                 (page, given)
             }
         };

@@ -18,10 +18,10 @@ pub(crate) struct Offset {
     /// The address of the next page, within a row of pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
-    /// What the last answer to this very request was marked with.
+    /// What the last answer to this very request was marked with; within an answer, what it was marked with itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) etag: Option<String>,
-    /// When the last answer to this very request had changed.
+    /// When the last answer to this very request had changed; within an answer, when it had itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_modified: Option<String>,
     /// How many records of the answer have been given.
@@ -30,6 +30,19 @@ pub(crate) struct Offset {
     /// The fingerprint of the last of them, by which it is found if the answer has changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last: Option<String>,
+}
+
+impl Offset {
+    /// What an answer was marked with.
+    pub(crate) fn marks(&self) -> (Option<&str>, Option<&str>) {
+        (self.etag.as_deref(), self.last_modified.as_deref())
+    }
+
+    /// Has the next request answered in full, whether or not anything has changed.
+    pub(crate) fn forget_marks(&mut self) {
+        self.etag = None;
+        self.last_modified = None;
+    }
 }
 
 /// A short stand-in for a record (FNV-1a). Nobody has to be kept from making two that are alike.

@@ -24,11 +24,12 @@ impl Page {
     pub(crate) fn read(settings: &Settings, at: &Offset, asked: &str, response: &Response) -> Result<Self> {
         let from = address::place(asked);
         if response.body.is_empty() {
-            return Ok(Self {
-                records: Vec::new(),
-                after: Offset { skip: 0, last: None, ..at.clone() },
-                leads_on: false,
-            });
+            let mut after = Offset { next: None, skip: 0, last: None, ..at.clone() };
+            if at.next.is_some() {
+                // What marks that page is nothing to ask the first one with.
+                after.forget_marks();
+            }
+            return Ok(Self { records: Vec::new(), after, leads_on: false });
         }
         let document: &RawValue = serde_json::from_slice(&response.body)
             .map_err(|error| Error::fatal(format!("the answer of {from} is not JSON: {error}")))?;
@@ -60,10 +61,23 @@ impl Page {
         }
     }
 
+    /// Whether what was given before, and is left out, may have changed since.
+    pub(crate) fn may_hide(&self, at: &Offset, given: usize) -> bool {
+        given > 0 && (given != at.skip || self.after.marks() != at.marks())
+    }
+
     /// Where the source stands with so many of the records given, but not all.
     pub(crate) fn within(&self, at: &Offset, given: usize) -> Offset {
-        let last = given.checked_sub(1).and_then(|place| self.records.get(place));
-        Offset { skip: given, last: last.map(|record| fingerprint(record.get().as_bytes())), ..at.clone() }
+        let Some(last) = given.checked_sub(1).and_then(|place| self.records.get(place)) else {
+            return Offset { skip: 0, last: None, ..at.clone() };
+        };
+        Offset {
+            skip: given,
+            last: Some(fingerprint(last.get().as_bytes())),
+            etag: self.after.etag.clone(),
+            last_modified: self.after.last_modified.clone(),
+            ..at.clone()
+        }
     }
 }
 

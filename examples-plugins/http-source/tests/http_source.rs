@@ -74,6 +74,30 @@ fn texts(out: &Output) -> Vec<String> {
     out.records.iter().map(TestRecord::text).collect()
 }
 
+/// A server with a document, which says when it has not changed.
+fn marked(document: &Rc<RefCell<&'static str>>) -> Http {
+    let document = Rc::clone(document);
+    testing::http(move |request| {
+        let etag = format!("\"{}\"", document.borrow());
+        if header(request, "If-None-Match") == Some(&etag) {
+            return Ok(answer(304, ""));
+        }
+        Ok(Response { headers: vec![("ETag".into(), etag)], ..answer(200, *document.borrow()) })
+    })
+}
+
+/// What comes until a server has been asked so many times more.
+fn until_asked(source: &mut Source, http: &Http, times: usize) -> Vec<String> {
+    http.requests();
+    let (mut more, mut asked) = (Vec::new(), 0);
+    poll_until(source, |out| {
+        more.extend(texts(out));
+        asked += http.requests().len();
+        (asked >= times).then_some(())
+    });
+    more
+}
+
 /// Polls until something happened that the server noticed, or something came.
 fn poll_until<T>(source: &mut Source, mut done: impl FnMut(&Output) -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -234,6 +258,28 @@ fn pages_are_followed_by_pointer_and_by_header() {
 }
 
 #[test]
+fn an_empty_body_ends_the_pages_and_the_next_poll_begins_with_the_first() {
+    let http = testing::http(|request| {
+        let mut response = match param(&request.url, "page") {
+            None => answer(200, r#"{"items": [1], "next": "?page=2"}"#),
+            Some(_) => answer(204, ""),
+        };
+        response.headers.push(("ETag".into(), "\"of this page\"".into()));
+        Ok(response)
+    });
+    let mut source = open(json!({"records": "/items", "next.pointer": "/next"}));
+    let mut asked = Vec::new();
+    poll_until(&mut source, |_| {
+        asked.extend(http.requests());
+        (asked.len() >= 4).then_some(())
+    });
+    let urls: Vec<_> = asked[..4].iter().map(|request| request.url.as_str()).collect();
+    let second = format!("{URL}?page=2");
+    assert_eq!(urls, [URL, &second, URL, &second]);
+    assert!(asked.iter().all(|request| header(request, "If-None-Match").is_none()));
+}
+
+#[test]
 fn a_crash_anywhere_neither_loses_nor_doubles() {
     // Crash after each number of polls, with polls smaller than a page, in both ways to go through pages.
     for crash_after in 0..14 {
@@ -271,26 +317,44 @@ fn a_crash_anywhere_neither_loses_nor_doubles() {
 
 #[test]
 fn a_page_that_changed_meanwhile_goes_on_behind_what_was_given() {
-    for (changed, rest) in [
-        ("[1,2,3,4]", &["3", "4"][..]),
-        // Something new at its beginning, something gone from it, and all of it gone.
-        ("[0,1,2,3,4]", &["3", "4"]),
-        ("[2,3,4]", &["3", "4"]),
-        ("[3,4]", &["3", "4"]),
-        ("[]", &[]),
+    for (changed, rest, again) in [
+        ("[1,2,3,4]", &["3", "4"][..], &[][..]),
+        // Something new in what was given, which only reading it whole once more brings; something gone from it.
+        ("[9,2,3,4]", &["3", "4"], &["9", "2", "3", "4"]),
+        ("[0,1,2,3,4]", &["3", "4"], &["0", "1", "2", "3", "4"]),
+        ("[2,3,4]", &["3", "4"], &["2", "3", "4"]),
+        // What was given last is gone, and all of it is: it is given whole as it is.
+        ("[3,4]", &["3", "4"], &[]),
+        ("[]", &[], &[]),
     ] {
-        let turn = Rc::new(RefCell::new("[1,2,3,4]"));
-        let answers = Rc::clone(&turn);
-        let _http = testing::http(move |_| Ok(answer(200, *answers.borrow())));
-        let mut source = open(json!({"interval.ms": 3_600_000}));
+        let document = Rc::new(RefCell::new("[1,2,3,4]"));
+        let http = marked(&document);
+        let mut source = open(json!({}));
         assert_eq!(texts(&source.poll(2).unwrap()), ["1", "2"]);
         source.commit();
         source.crash().unwrap();
-        *turn.borrow_mut() = changed;
+        *document.borrow_mut() = changed;
         assert_eq!(texts(&source.poll(100).unwrap()), rest, "{changed}");
         let warned = source.logs().iter().any(|line| line.contains("it is given whole"));
         assert_eq!(warned, !changed.contains('2'), "{changed}");
+        assert_eq!(until_asked(&mut source, &http, 3), again, "{changed}");
     }
+}
+
+#[test]
+fn a_second_crash_does_not_hide_what_changed_before_the_first() {
+    let document = Rc::new(RefCell::new("[1,2,3,4,5]"));
+    let http = marked(&document);
+    let mut source = open(json!({}));
+    source.poll(2).unwrap();
+    source.commit();
+    source.crash().unwrap();
+    *document.borrow_mut() = "[0,1,2,3,4,5]";
+    assert_eq!(texts(&source.poll(1).unwrap()), ["3"]);
+    source.commit();
+    source.crash().unwrap();
+    assert_eq!(texts(&source.poll(100).unwrap()), ["4", "5"]);
+    assert_eq!(until_asked(&mut source, &http, 3), ["0", "1", "2", "3", "4", "5"]);
 }
 
 #[test]
@@ -409,6 +473,9 @@ fn a_configuration_that_cannot_work_names_its_key() {
     for (config, what) in [
         (json!({"url": "https://u:p@a/"}), "key \"url\""),
         (json!({"url": "https:///a"}), "key \"url\""),
+        // Ten bytes are around it in the source partition, and a quote takes two.
+        (json!({"url": format!("{URL}?{}", "x".repeat(1024))}), "key \"url\": has 1042 bytes and can have 1014"),
+        (json!({"url": format!("{URL}?\"{}", "x".repeat(995))}), "key \"url\": has 1014 bytes and can have 1013"),
         (json!({"url": URL, "records": "items"}), "key \"records\": \"items\" is no JSON Pointer"),
         (json!({"url": URL, "body": "x"}), "key \"body\": a GET has none"),
         (json!({"url": URL, "cursor.param": "c"}), "key \"cursor.param\": needs"),
@@ -420,9 +487,6 @@ fn a_configuration_that_cannot_work_names_its_key() {
         assert!(error.contains(what), "{error}");
     }
 }
-        // Ten bytes are around it in the source partition, and a quote takes two.
-        (json!({"url": format!("{URL}?{}", "x".repeat(1024))}), "key \"url\": has 1042 bytes and can have 1014"),
-        (json!({"url": format!("{URL}?\"{}", "x".repeat(995))}), "key \"url\": has 1014 bytes and can have 1013"),
 
 #[test]
 fn an_address_as_long_as_can_be_is_read() {
