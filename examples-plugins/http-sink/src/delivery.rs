@@ -8,7 +8,7 @@ use sandbar_plugin::{Error, InputRecord, Records, SinkResults};
 
 use crate::answer::{Verdict, judge};
 use crate::config::Settings;
-use crate::identity::Identity;
+use crate::identity::{Identity, Names};
 use crate::target::Target;
 use crate::template::Fields;
 
@@ -27,11 +27,21 @@ pub(crate) struct Stop {
     pub(crate) error: Option<Error>,
 }
 
+/// What one call leaves to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Carry {
+    names: Names,
+}
+
 /// A call under way.
 pub(crate) struct Delivery<'a> {
     settings: &'a Settings,
     results: &'a mut SinkResults,
+    carry: &'a mut Carry,
     began: Instant,
+    /// Whether a record has failed. Then nothing behind it is sent before the host has dealt with it: where failures are
+    /// not tolerated the task ends here, and begins here again.
+    failed: bool,
 }
 
 /// A record, and what is sent of it.
@@ -49,35 +59,36 @@ struct Batch<'r> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(crate) fn new(settings: &'a Settings, results: &'a mut SinkResults) -> Self {
-        Self { settings, results, began: Instant::now() }
+    pub(crate) fn new(settings: &'a Settings, results: &'a mut SinkResults, carry: &'a mut Carry) -> Self {
+        Self { settings, results, carry, began: Instant::now(), failed: false }
     }
 
-    /// Sends records, and says in the results what became of them. `last` is the name of the last record that is resolved,
-    /// before the call and after it.
-    pub(crate) fn run(&mut self, records: Records<'_>, last: &mut Option<Identity>) -> Result<(), Stop> {
-        let names: Vec<_> =
-            if self.settings.idempotency_header.is_some() { name(records, last.as_ref()) } else { Vec::new() };
-        let sent = self.deliver(records, &names);
-        let resolved = match &sent {
-            Ok(()) => names.len(),
-            Err(stop) => stop.at.min(names.len()),
-        };
-        if let Some(name) = names[..resolved].iter().rev().flatten().next() {
-            *last = Some(name.clone());
-        }
+    /// Sends records, and says in the results what became of them.
+    pub(crate) fn run(mut self, records: Records<'_>) -> Result<(), Stop> {
+        let all = records.len();
+        self.carry.names.begin(all);
+        let sent = self.deliver(records);
+        self.carry.names.end(sent.as_ref().map_or_else(|stop| stop.at, |()| all));
         sent
     }
 
-    fn deliver(&mut self, records: Records<'_>, names: &[Option<Identity>]) -> Result<(), Stop> {
+    fn deliver(&mut self, records: Records<'_>) -> Result<(), Stop> {
         let mut open: Option<Batch<'_>> = None;
         for record in records {
-            match self.prepare(record, names) {
+            match self.prepare(record) {
                 Ok(None) => self.results.filter(&record),
-                Err(message) => self.results.fail(&record, message),
+                Err(message) => {
+                    if let Some(before) = open.take() {
+                        self.send(&before)?;
+                    }
+                    self.fail(&record, message);
+                }
                 Ok(Some((target, item))) => {
                     if let Some(full) = open.take_if(|batch| !batch.takes(self.settings, &target, &item)) {
                         self.send(&full)?;
+                    }
+                    if self.failed {
+                        return Err(self.leave(&record));
                     }
                     open.get_or_insert_with(|| Batch { target, items: Vec::new(), bytes: 0 }).push(item);
                 }
@@ -86,12 +97,21 @@ impl<'a> Delivery<'a> {
         open.map_or(Ok(()), |batch| self.send(&batch))
     }
 
+    fn fail(&mut self, record: &InputRecord<'_>, message: String) {
+        self.results.fail(record, message);
+        self.failed = true;
+    }
+
+    /// Leaves a record and all behind it for the next call, which comes at once.
+    fn leave(&mut self, record: &InputRecord<'_>) -> Stop {
+        self.results.continue_from(record);
+        Stop { at: record.index(), error: None }
+    }
+
     /// What is sent of a record, and where to. An error: it can never be sent.
-    fn prepare<'r>(
-        &self,
-        record: InputRecord<'r>,
-        names: &[Option<Identity>],
-    ) -> Result<Option<(Target, Item<'r>)>, String> {
+    fn prepare<'r>(&mut self, record: InputRecord<'r>) -> Result<Option<(Target, Item<'r>)>, String> {
+        let named = self.settings.idempotency_header.is_some();
+        let identity = if named { self.carry.names.next(&record) } else { None };
         let fields = Fields::new(record);
         let Some(body) = self.settings.body.of(record.value, &fields)? else { return Ok(None) };
         if body.len() > MAX_REQUEST_BYTES - HEAD_BYTES {
@@ -101,8 +121,7 @@ impl<'a> Delivery<'a> {
         if target.bytes() > HEAD_BYTES / 2 {
             return Err("the url and the headers are longer than a request can carry".to_owned());
         }
-        let identity = names.get(record.index()).cloned().flatten();
-        if identity.is_none() && self.settings.idempotency_header.is_some() {
+        if named && identity.is_none() {
             return Err("the record has no partition and offset to name it by".to_owned());
         }
         Ok(Some((target, Item { record, body, identity })))
@@ -115,9 +134,8 @@ impl<'a> Delivery<'a> {
         while let Some(part) = work.pop() {
             let Some(first) = part.first() else { continue };
             let at = first.record.index();
-            if at > 0 && self.began.elapsed() >= CALL_BUDGET {
-                self.results.continue_from(&first.record);
-                return Err(Stop { at, error: None });
+            if self.failed || at > 0 && self.began.elapsed() >= CALL_BUDGET {
+                return Err(self.leave(&first.record));
             }
             let began = Instant::now();
             let sent = self.request(&batch.target, part).send();
@@ -130,7 +148,7 @@ impl<'a> Delivery<'a> {
                     work.extend([back, front]);
                 }
                 Verdict::Refused { message, .. } => {
-                    part.iter().for_each(|item| self.results.fail(&item.record, message.clone()));
+                    part.iter().for_each(|item| self.fail(&item.record, message.clone()));
                 }
                 Verdict::Stopped(error) => {
                     self.results.retry_from(&first.record, error.message());
@@ -167,15 +185,4 @@ impl<'r> Batch<'r> {
         self.bytes += item.body.len();
         self.items.push(item);
     }
-}
-
-/// The names of records; `None` for one that is of no partition.
-fn name(records: Records<'_>, last: Option<&Identity>) -> Vec<Option<Identity>> {
-    let mut last = last.cloned();
-    let name = |record| {
-        let name = Identity::after(last.as_ref(), &record);
-        last.clone_from(&name);
-        name
-    };
-    records.map(name).collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! A call is resolved from its beginning: what a server has taken, or will never take, is not sent again when something
 //! behind it has to wait. So a failure in the middle ends the call with the records before it resolved, and comes back,
-//! if it is still there, as the error of the next call, which begins with the record that could not be sent.
+//! if it is still there, as the error of the next call, which begins with the record that could not be sent. A record that
+//! will never be taken ends the call as well: what stands behind it is sent once the host has set it aside.
 
 mod answer;
 mod body;
@@ -15,20 +16,18 @@ mod template;
 
 use std::time::Instant;
 
-use sandbar_plugin::{Error, Records, Result, Sink, SinkResults, Task};
+use sandbar_plugin::{AssignedPartition, Error, Records, Result, Sink, SinkResults, Task};
 
 pub use body::NullValues;
 use config::Settings;
 pub use config::{BatchFormat, Config, Mode};
-use delivery::{Delivery, Stop};
-use identity::Identity;
+use delivery::{Carry, Delivery, Stop};
 pub use statuses::Statuses;
 
 /// The sink.
 pub struct HttpSink {
     settings: Settings,
-    /// The last record that is resolved, where records are named.
-    last: Option<Identity>,
+    carry: Carry,
     /// The pause a server asked for in the middle of a call: until when, and what it said.
     pause: Option<(Instant, String)>,
 }
@@ -37,7 +36,7 @@ impl Sink for HttpSink {
     type Config = Config;
 
     fn open(config: Config, _task: &Task) -> Result<Self> {
-        Ok(Self { settings: Settings::new(config)?, last: None, pause: None })
+        Ok(Self { settings: Settings::new(config)?, carry: Carry::default(), pause: None })
     }
 
     fn write(&mut self, records: Records<'_>, results: &mut SinkResults) -> Result<()> {
@@ -49,13 +48,25 @@ impl Sink for HttpSink {
                 return Err(error);
             }
         }
-        match Delivery::new(&self.settings, results).run(records, &mut self.last) {
+        match Delivery::new(&self.settings, results, &mut self.carry).run(records) {
             Err(Stop { at: 0, error: Some(error) }) => return Err(error),
             Err(Stop { error: Some(error), .. }) if !error.delay().is_zero() => {
                 self.pause = Some((Instant::now() + error.delay(), error.message().to_owned()));
             }
             Ok(()) | Err(_) => {}
         }
+        Ok(())
+    }
+
+    // What comes next begins anew, wherever the last batch ended.
+
+    fn assigned(&mut self, _partitions: &[AssignedPartition]) -> Result<Vec<AssignedPartition>> {
+        self.carry = Carry::default();
+        Ok(Vec::new())
+    }
+
+    fn revoked(&mut self, _partitions: &[AssignedPartition]) -> Result<()> {
+        self.carry = Carry::default();
         Ok(())
     }
 }

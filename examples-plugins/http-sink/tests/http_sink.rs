@@ -59,6 +59,35 @@ fn message(out: &Output, record: usize) -> &str {
     out.results[record].2.as_deref().unwrap()
 }
 
+/// What became of each record in the end, and in how many calls.
+struct Whole {
+    dispositions: Vec<Disposition>,
+    messages: Vec<String>,
+    calls: usize,
+}
+
+/// Does what the host does: the rest comes again, until all is resolved.
+fn write_all(sink: &mut Sink, records: &[TestRecord]) -> Whole {
+    let mut whole = Whole { dispositions: Vec::new(), messages: Vec::new(), calls: 0 };
+    while whole.dispositions.len() < records.len() {
+        whole.calls += 1;
+        assert!(whole.calls <= 100, "it does not come to an end");
+        let from = whole.dispositions.len();
+        let Ok(out) = sink.write(&records[from..]) else { continue };
+        if out.results.is_empty() {
+            whole.dispositions.resize(records.len(), Done);
+        }
+        for (_, disposition, message) in out.results {
+            if matches!(disposition, Retry | NotAttempted) {
+                break;
+            }
+            whole.dispositions.push(disposition);
+            whole.messages.extend(message);
+        }
+    }
+    whole
+}
+
 fn header<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
     request.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
@@ -215,26 +244,53 @@ fn what_cannot_stand_in_a_batch_fails_alone() {
     let mut batch = records(0..4);
     batch[1].value = Some(b"1,2".to_vec());
     batch[2].value = Some(b" {\n}\n".to_vec());
-    let out = sink.write(&batch).unwrap();
-    assert_eq!(dispositions(&out), [Done, Failed, Done, Done]);
-    assert_eq!(bodies(&http), ["[0,{\n},3]"]);
+    assert_eq!(write_all(&mut sink, &batch).dispositions, [Done, Failed, Done, Done]);
+    assert_eq!(bodies(&http), ["[0]", "[{\n},3]"]);
 
     let mut sink = open(json!({"mode": "batch", "batch.format": "lines"}));
     batch[1].value = Some(b"two\nlines".to_vec());
-    let out = sink.write(&batch).unwrap();
-    assert_eq!(dispositions(&out), [Done, Failed, Done, Done]);
-    assert_eq!(bodies(&http), ["0\n { } \n3\n"]);
+    assert_eq!(write_all(&mut sink, &batch).dispositions, [Done, Failed, Done, Done]);
+    assert_eq!(bodies(&http), ["0\n", " { } \n3\n"]);
 }
 
 #[test]
 fn a_refusal_is_about_the_record_and_says_why() {
     let http = server([200, 404, 301]);
     let mut sink = open(json!({"url": "https://hook/in?token=secret"}));
-    let out = sink.write(&records(0..4)).unwrap();
-    assert_eq!(dispositions(&out), [Done, Failed, Failed, Done]);
-    assert_eq!(message(&out, 1), "POST https://hook/in answered 404: because");
-    assert_eq!(message(&out, 2), "POST https://hook/in answered 301: because");
+    let out = write_all(&mut sink, &records(0..4));
+    assert_eq!(out.dispositions, [Done, Failed, Failed, Done]);
+    let why = ["POST https://hook/in answered 404: because", "POST https://hook/in answered 301: because"];
+    assert_eq!(out.messages, why);
     assert_eq!(bodies(&http), ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn nothing_behind_a_record_that_failed_is_sent_in_the_same_call() {
+    // Refused alone; to blame for the refusal of its batch; and never sent.
+    let mut unsendable = records(0..6);
+    unsendable[2].value = Some(b"not JSON".to_vec());
+    for (config, batch, sent) in [
+        (json!({}), records(0..6), &["0", "1", "2"][..]),
+        (json!({"mode": "batch"}), records(0..6), &["[0,1,2,3,4,5]", "[0,1,2]", "[0]", "[1,2]", "[1]", "[2]"]),
+        (json!({"mode": "batch"}), unsendable, &["[0,1]"]),
+    ] {
+        let http = testing::http(|request| {
+            let bad = String::from_utf8_lossy(&request.body).contains('2');
+            Ok(answer(if bad { 422 } else { 200 }))
+        });
+        let mut sink = open(config.clone());
+        let out = sink.write(&batch).unwrap();
+        assert_eq!(dispositions(&out), [Done, Done, Failed, NotAttempted, NotAttempted, NotAttempted], "{config}");
+        assert_eq!(bodies(&http), sent, "{config}");
+        // It costs no more than the one call that goes on behind it.
+        assert_eq!(write_all(&mut sink, &batch[3..]).calls, 1, "{config}");
+    }
+    // Of what need not be sent to be known as bad, a row costs one call.
+    let _http = server([]);
+    let mut row = records(0..6);
+    (2..5).for_each(|bad| row[bad].value = None);
+    let out = write_all(&mut open(json!({"null.values": "fail"})), &row);
+    assert_eq!((out.dispositions, out.calls), (vec![Done, Done, Failed, Failed, Failed, Done], 2));
 }
 
 #[test]
@@ -244,9 +300,9 @@ fn what_a_redirect_made_a_get_of_was_not_delivered() {
         let method = if kept { request.method.clone() } else { "GET".to_owned() };
         Ok(Response { method, url: "https://hook/elsewhere".to_owned(), ..answer(200) })
     });
-    let out = open(json!({})).write(&records(0..2)).unwrap();
-    assert_eq!(dispositions(&out), [Failed, Done]);
-    assert_eq!(message(&out, 0), "POST https://hook/in was redirected, and became GET https://hook/elsewhere");
+    let out = write_all(&mut open(json!({})), &records(0..2));
+    assert_eq!(out.dispositions, [Failed, Done]);
+    assert_eq!(out.messages, ["POST https://hook/in was redirected, and became GET https://hook/elsewhere"]);
 }
 
 #[test]
@@ -256,8 +312,8 @@ fn a_batch_that_is_refused_is_split_until_the_record_to_blame_is_alone() {
         Ok(answer(if values.contains(&5) || values.contains(&6) { 422 } else { 200 }))
     });
     let mut sink = open(json!({"mode": "batch"}));
-    let out = sink.write(&records(0..16)).unwrap();
-    let failed: Vec<_> = dispositions(&out).iter().enumerate().filter(|(_, d)| **d == Failed).map(|(i, _)| i).collect();
+    let out = write_all(&mut sink, &records(0..16));
+    let failed: Vec<_> = out.dispositions.iter().enumerate().filter(|(_, d)| **d == Failed).map(|(i, _)| i).collect();
     assert_eq!(failed, [5, 6]);
     let taken: Vec<i64> = bodies(&http)
         .iter()
@@ -345,20 +401,21 @@ fn which_statuses_are_retried_is_configured() {
     assert_eq!(dispositions(&sink.write(&records(0..1)).unwrap()), [Failed]);
 }
 
+fn names(http: &Http) -> Vec<String> {
+    http.requests().iter().map(|request| header(request, "Idempotency-Key").unwrap().to_owned()).collect()
+}
+
 #[test]
 fn records_have_names_that_stay_the_same_when_they_come_again() {
-    let names = |http: &Http| -> Vec<_> {
-        http.requests().iter().map(|request| header(request, "Idempotency-Key").unwrap().to_owned()).collect()
-    };
     let http = server([200, 200, 500]);
     let mut sink = open(json!({"idempotency.header": "Idempotency-Key"}));
     // Behind a transform several records may come of one.
     let same = |value: &str| TestRecord::value(value).at("t", 2, 8);
     let all = [TestRecord::value("0").at("t", 2, 7), same("a"), same("b"), same("c")];
     sink.write(&all).unwrap();
-    assert_eq!(names(&http), ["t-2-7", "t-2-8", "t-2-8-1"]);
+    assert_eq!(names(&http), ["t-2-7", "t-2-8", "t-2-8:1"]);
     sink.write(&all[2..]).unwrap();
-    assert_eq!(names(&http), ["t-2-8-1", "t-2-8-2"]);
+    assert_eq!(names(&http), ["t-2-8:1", "t-2-8:2"]);
 
     let out = sink.write(&[TestRecord::value("1")]).unwrap();
     assert!(message(&out, 0).contains("no partition and offset"), "{out:?}");
@@ -366,6 +423,39 @@ fn records_have_names_that_stay_the_same_when_they_come_again() {
     let mut sink = open(json!({"idempotency.header": "Idempotency-Key", "mode": "batch", "batch.max.records": 2}));
     sink.write(&records(0..3)).unwrap();
     assert_eq!(names(&http), ["t-0-0..1", "t-0-2"]);
+}
+
+#[test]
+fn no_two_records_have_the_same_name() {
+    let at = |topic: &str, offset| TestRecord::value("1").at(topic, 0, offset);
+    // What comes of one record need not come in a row, and may fail in between; another topic is another place.
+    let all = [at("t", 5), at("t", 6), at("t", 5), at("u", 6), at("t", 6), at("t", 5)];
+    let expected = ["t-0-5", "t-0-6", "t-0-5:1", "u-0-6", "t-0-6:1", "t-0-5:2"];
+    for statuses in [[200; 3], [200, 404, 404], [404, 200, 200]] {
+        let http = server(statuses);
+        let mut sink = open(json!({"idempotency.header": "Idempotency-Key"}));
+        write_all(&mut sink, &all);
+        assert_eq!(names(&http), expected, "{statuses:?}");
+    }
+    // A batch that comes again as a whole has its names again, whether it was taken or left half way.
+    let http = server([200, 200, 200, 200, 200, 200, 200, 503]);
+    let mut sink = open(json!({"idempotency.header": "Idempotency-Key"}));
+    sink.write(&all).unwrap();
+    sink.write(&all).unwrap();
+    assert_eq!(names(&http), [&expected[..], &expected[..2]].concat());
+    // So has one that comes in other parts, from where the last commit was.
+    sink.revoked(Vec::new()).unwrap();
+    sink.assigned(Vec::new()).unwrap();
+    sink.write(&all[..4]).unwrap();
+    assert_eq!(names(&http), expected[..4]);
+    // The last of a batch is named in full where it is of another topic.
+    let mut sink = open(json!({"idempotency.header": "Idempotency-Key", "mode": "batch", "batch.max.records": 4}));
+    sink.write(&all).unwrap();
+    assert_eq!(names(&http), ["t-0-5,u-0-6", "t-0-6:1..5:2"]);
+    // A topic may end as a name does.
+    let mut sink = open(json!({"idempotency.header": "Idempotency-Key"}));
+    sink.write(&[at("t", 8), at("t", 8), TestRecord::value("1").at("t-0", 8, 1)]).unwrap();
+    assert_eq!(names(&http), ["t-0-8", "t-0-8:1", "t-0-8-1"]);
 }
 
 #[test]
@@ -439,21 +529,9 @@ mod properties {
                 Ok(answer(status))
             });
             let mut sink = open(json!({"mode": "batch", "batch.max.records": batch}));
-            let (mut from, mut failed) = (0, Vec::new());
-            // What the host does: the rest again, until all is resolved.
-            while from < 12 {
-                let Ok(out) = sink.write(&records(from..12)) else { continue };
-                let first = from;
-                from = 12;
-                for (index, disposition) in dispositions(&out).iter().enumerate() {
-                    let offset = first + i64::try_from(index).unwrap();
-                    match disposition {
-                        Failed => failed.push(offset),
-                        Retry => from = offset,
-                        _ => {}
-                    }
-                }
-            }
+            let out = write_all(&mut sink, &records(0..12));
+            let failed = (0_i64..).zip(&out.dispositions).filter(|(_, d)| **d == Failed).map(|(offset, _)| offset);
+            let failed: Vec<_> = failed.collect();
             let taken = taken.borrow();
             prop_assert!(taken.is_sorted());
             let mut all: Vec<_> = taken.iter().chain(&failed).copied().collect();
