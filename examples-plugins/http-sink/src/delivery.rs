@@ -14,7 +14,7 @@ use crate::template::Fields;
 
 /// How long a call goes on beginning new requests. With the longest of them it stays below the time a call may take
 /// (`limits.call_timeout_ms` of the manifest), however many records it was given.
-const CALL_BUDGET: Duration = Duration::from_secs(5);
+pub(crate) const CALL_BUDGET: Duration = Duration::from_secs(5);
 /// What the head of a request may take of the greatest length of all of it.
 const HEAD_BYTES: usize = 64 << 10;
 
@@ -31,6 +31,8 @@ pub(crate) struct Stop {
 #[derive(Debug, Default)]
 pub(crate) struct Carry {
     names: Names,
+    /// The most records of the next request, if a larger one was refused and the call had no time left to split it.
+    limit: Option<usize>,
 }
 
 /// A call under way.
@@ -39,6 +41,7 @@ pub(crate) struct Delivery<'a> {
     results: &'a mut SinkResults,
     carry: &'a mut Carry,
     began: Instant,
+    budget: Duration,
     /// Whether a record has failed. Then nothing behind it is sent before the host has dealt with it: where failures are
     /// not tolerated the task ends here, and begins here again.
     failed: bool,
@@ -59,8 +62,13 @@ struct Batch<'r> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(crate) fn new(settings: &'a Settings, results: &'a mut SinkResults, carry: &'a mut Carry) -> Self {
-        Self { settings, results, carry, began: Instant::now(), failed: false }
+    pub(crate) fn new(
+        settings: &'a Settings,
+        results: &'a mut SinkResults,
+        carry: &'a mut Carry,
+        budget: Duration,
+    ) -> Self {
+        Self { settings, results, carry, began: Instant::now(), budget, failed: false }
     }
 
     /// Sends records, and says in the results what became of them.
@@ -84,7 +92,8 @@ impl<'a> Delivery<'a> {
                     self.fail(&record, message);
                 }
                 Ok(Some((target, item))) => {
-                    if let Some(full) = open.take_if(|batch| !batch.takes(self.settings, &target, &item)) {
+                    let limit = self.carry.limit;
+                    if let Some(full) = open.take_if(|batch| !batch.takes(self.settings, limit, &target, &item)) {
                         self.send(&full)?;
                     }
                     if self.failed {
@@ -131,24 +140,34 @@ impl<'a> Delivery<'a> {
     fn send(&mut self, batch: &Batch<'_>) -> Result<(), Stop> {
         // The next part last.
         let mut work = vec![&batch.items[..]];
+        let mut refusal = String::new();
         while let Some(part) = work.pop() {
             let Some(first) = part.first() else { continue };
             let at = first.record.index();
-            if self.failed || at > 0 && self.began.elapsed() >= CALL_BUDGET {
+            let late = self.began.elapsed() >= self.budget;
+            if self.failed || late && at > 0 {
                 return Err(self.leave(&first.record));
+            }
+            if late && part.len() < batch.items.len() {
+                // Nothing is resolved that the next call could begin behind: it begins with what is left to try.
+                self.carry.limit = Some(part.len());
+                let message = format!("{refusal}; the next request carries {} of the records", part.len());
+                return Err(Stop { at, error: Some(Error::retryable(message)) });
             }
             let began = Instant::now();
             let sent = self.request(&batch.target, part).send();
             metric::counter("requests", 1.0);
             metric::histogram("request_milliseconds", began.elapsed().as_secs_f64() * 1e3);
             match judge(&self.settings.method, &batch.target, sent, &self.settings.retry, SystemTime::now()) {
-                Verdict::Delivered => {}
-                Verdict::Refused { may_be_one: true, .. } if part.len() > 1 => {
+                Verdict::Delivered => self.carry.limit = None,
+                Verdict::Refused { may_be_one: true, message } if part.len() > 1 => {
                     let (front, back) = part.split_at(part.len() / 2);
                     work.extend([back, front]);
+                    refusal = message;
                 }
                 Verdict::Refused { message, .. } => {
                     part.iter().for_each(|item| self.fail(&item.record, message.clone()));
+                    self.carry.limit = None;
                 }
                 Verdict::Stopped(error) => {
                     self.results.retry_from(&first.record, error.message());
@@ -176,9 +195,10 @@ impl<'a> Delivery<'a> {
 }
 
 impl<'r> Batch<'r> {
-    fn takes(&self, settings: &Settings, target: &Target, item: &Item<'_>) -> bool {
+    fn takes(&self, settings: &Settings, limit: Option<usize>, target: &Target, item: &Item<'_>) -> bool {
         let bytes = self.bytes + item.body.len() + settings.format.overhead(self.items.len() + 1);
-        self.items.len() < settings.max_records && bytes <= settings.max_bytes && self.target == *target
+        let records = limit.map_or(settings.max_records, |limit| limit.min(settings.max_records));
+        self.items.len() < records && bytes <= settings.max_bytes && self.target == *target
     }
 
     fn push(&mut self, item: Item<'r>) {
