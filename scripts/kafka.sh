@@ -3,7 +3,9 @@
 # no container, no root. Everything it makes lies under .kafka/.
 #
 #   kafka.sh fetch          gets the jars, if they are not there
-#   kafka.sh start [NAME]   starts an empty broker on a free loopback port, waits until it answers, prints HOST:PORT
+#   kafka.sh start [NAME [KEY=VALUE...]]
+#                           starts an empty broker on a free loopback port, with these properties on top of
+#                           scripts/kafka/server.properties.in, waits until it answers, prints HOST:PORT
 #   kafka.sh env [NAME]     prints the variable that points the tests at it
 #   kafka.sh crash [NAME]   kills it, and keeps its data
 #   kafka.sh revive [NAME]  starts it again after a crash, on its data and its port
@@ -75,9 +77,12 @@ alive() {
 
 launch() {
     local dir=$1 java=$2 port=$3
+    shift 3
     mkdir -p "$dir/data"
     sed -e "s|@PORT@|$port|" -e "s|@CONTROLLER_PORT@|$(free_port)|" -e "s|@DATA@|$dir/data|" \
         scripts/kafka/server.properties.in >"$dir/server.properties"
+    # Of a property that is there twice the last one counts.
+    if (($#)); then printf '%s\n' "$@" >>"$dir/server.properties"; fi
     (kafka "$dir" "$java" kafka.tools.StorageTool format -t sandbar-for-tests-0000 -c "$dir/server.properties") \
         >"$dir/broker.log" 2>&1 || return 1
     boot "$dir" "$java" "$port"
@@ -109,6 +114,7 @@ boot() {
 
 start() {
     local name=$1 dir java port attempt
+    shift
     dir=$(run_dir "$name")
     kafka_fetched || die "Apache Kafka is missing: run scripts/kafka.sh fetch"
     java=$(find_java) || die "Java $java_needed or newer is missing: run scripts/setup.sh --kafka"
@@ -116,7 +122,7 @@ start() {
     for ((attempt = 1; attempt <= start_attempts; attempt++)); do
         rm -rf "$dir"
         port=$(free_port)
-        if launch "$dir" "$java" "$port"; then
+        if launch "$dir" "$java" "$port" "$@"; then
             printf '127.0.0.1:%s\n' "$port" | tee "$dir/bootstrap"
             return 0
         fi
@@ -198,7 +204,7 @@ case ${1:-} in
 fetch) fetch ;;
 start)
     trap 'stop "$name"; exit 130' INT TERM
-    start "$name"
+    start "$name" "${@:3}"
     ;;
 env) show_env "$name" ;;
 crash) crash "$name" ;;
@@ -206,5 +212,5 @@ revive) revive "$name" ;;
 stop) stop "$name" ;;
 stop-all) stop_all ;;
 foreground) foreground "dev-$$" ;;
-*) die "usage: kafka.sh fetch | start [NAME] | env [NAME] | crash [NAME] | revive [NAME] | stop [NAME] | stop-all | foreground" ;;
+*) die "usage: kafka.sh fetch | start [NAME [KEY=VALUE...]] | env [NAME] | crash [NAME] | revive [NAME] | stop [NAME] | stop-all | foreground" ;;
 esac

@@ -83,6 +83,8 @@ pub const MAX_TEXT_BYTES: usize = 8 << 10;
 pub const MAX_METRIC_NAME_BYTES: usize = 128;
 /// The longest request of `http_send`, head and body, in bytes.
 pub const MAX_HTTP_REQUEST_BYTES: usize = 16 << 20;
+/// The longest head of a request of `http_send`, in bytes: read, it takes many times its size in memory.
+pub const MAX_HTTP_HEAD_BYTES: usize = 256 << 10;
 /// The most headers of a request of `http_send`.
 pub const MAX_HTTP_HEADERS: usize = 100;
 /// The most hosts a manifest may ask for.

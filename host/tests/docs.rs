@@ -64,6 +64,7 @@ fn the_abi_has_every_limit() {
         ("log line, error message", names::MAX_TEXT_BYTES),
         ("metric name", names::MAX_METRIC_NAME_BYTES),
         ("request of `http_send`, head and body", names::MAX_HTTP_REQUEST_BYTES),
+        ("head of a request of `http_send`", names::MAX_HTTP_HEAD_BYTES),
         ("alignment of input buffers and sections", names::ALIGN),
     ];
     has_lines("docs/abi.md", limits.map(|(what, bytes)| format!("| {what} | {bytes} |")));

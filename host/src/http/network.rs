@@ -55,7 +55,7 @@ pub enum NetworkError {
 impl Network {
     /// The machine's own network, and its certificates; those in the file are trusted too.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, NetworkError> {
-        Self::with_lookup(ca_file, Arc::new(System))
+        Self::with_lookup(ca_file, Arc::new(System::default()))
     }
 
     /// The same, but for the addresses of names.

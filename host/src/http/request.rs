@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use sandbar_abi::http::{self, Failure, FailureKind};
-use sandbar_abi::names::{MAX_HTTP_HEADERS, MAX_HTTP_REQUEST_BYTES};
+use sandbar_abi::names::{MAX_HTTP_HEAD_BYTES, MAX_HTTP_HEADERS, MAX_HTTP_REQUEST_BYTES};
 use url::Url;
 
 use super::inject::check_header;
@@ -28,6 +28,10 @@ pub(super) fn read(message: &[u8]) -> Result<(Outgoing, Option<Duration>), Failu
     if message.len() > MAX_HTTP_REQUEST_BYTES {
         let len = message.len();
         return Err(invalid(format!("a request of {len} bytes is longer than the limit of {MAX_HTTP_REQUEST_BYTES}")));
+    }
+    let head = message.first_chunk().map_or(0, |prefix| u32::from_le_bytes(*prefix) as usize);
+    if head > MAX_HTTP_HEAD_BYTES && head < message.len() {
+        return Err(invalid(format!("a head of {head} bytes is longer than the limit of {MAX_HTTP_HEAD_BYTES}")));
     }
     let (head, body): (http::Request, _) = http::decode(message).map_err(|error| invalid(error.to_string()))?;
     let method = method(&head.method)?;
@@ -119,6 +123,9 @@ mod tests {
         refused(&json!([]), "head: ");
         let message = vec![0; MAX_HTTP_REQUEST_BYTES + 1];
         assert!(read(&message).unwrap_err().message.contains("longer than the limit"));
+        let head = json!({"url": "https://a.com", "headers": vec![["", ""]; 40_000]});
+        let long = read(&http::encode(&head, b"").unwrap()).unwrap_err();
+        assert!(long.message.contains("longer than the limit of 262144"), "{long:?}");
         assert!(read(b"\xff\xff\xff\xff{}").unwrap_err().message.contains("shorter than its head"));
     }
 }

@@ -18,6 +18,8 @@ use super::address;
 /// Look-ups of one client that may be on their way at once. A look-up of the system cannot be cancelled: without a bound
 /// a guest could fill the threads for blocking calls with names whose servers do not answer.
 const MAX_LOOKUPS: usize = 2;
+/// The same of all clients of a worker: a tenth of the threads for blocking calls.
+const MAX_SYSTEM_LOOKUPS: usize = 50;
 /// Addresses of a name that are looked at: more would only be tried one after the other, in vain.
 const MAX_ADDRESSES: usize = 32;
 
@@ -31,12 +33,19 @@ pub trait Lookup: Send + Sync + 'static {
 }
 
 /// The system's own names.
-pub(super) struct System;
+pub(super) struct System(Arc<Semaphore>);
+
+impl Default for System {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_SYSTEM_LOOKUPS)))
+    }
+}
 
 impl Lookup for System {
     fn lookup(&self, name: &str) -> Looking {
-        let name = name.to_owned();
+        let (name, permits) = (name.to_owned(), Arc::clone(&self.0));
         Box::pin(async move {
+            let _permit = permits.acquire_owned().await.map_err(io::Error::other)?;
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             Ok(found.map(|address| address.ip()).collect())
         })

@@ -7,6 +7,9 @@ use wasmparser::{ExternalKind, FuncType, Import};
 use super::error::PluginError;
 use super::module::{Module, export_kind, import_kind, render};
 
+/// Markers of other versions that are named: there is one, where it is no mischief.
+const MAX_MARKERS: usize = 8;
+
 /// What every import has to be: a function of the ABI, or of WASI. Without a manifest it is not known what is asked for,
 /// and no import is held against that.
 pub(super) fn check_imports(module: &Module<'_>, manifest: Option<&Manifest>) -> Vec<PluginError> {
@@ -124,8 +127,8 @@ fn other_majors(module: &Module<'_>) -> Option<String> {
         name.strip_prefix(names::ABI_MARKER_PREFIX)
             .is_some_and(|major| !major.is_empty() && major.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let markers: Vec<_> =
-        module.exports.iter().map(|export| export.name).filter(is_marker).map(|name| format!("`{name}`")).collect();
+    let exported = module.exports.iter().map(|export| export.name).filter(is_marker);
+    let markers: Vec<_> = exported.take(MAX_MARKERS).map(|name| format!("`{name}`")).collect();
     (!markers.is_empty()).then(|| markers.join(", "))
 }
 

@@ -205,3 +205,16 @@ pub enum PluginError {
         count: usize,
     },
 }
+
+impl PluginError {
+    /// What is wrong with a module that cannot be read or is not valid.
+    pub(super) fn invalid(error: &wasmparser::Error) -> Self {
+        let (message, offset) = (error.message().to_owned(), error.offset());
+        let feature =
+            error.missing_wasm_feature().and_then(|missing| missing.iter_names().next().map(|(name, _)| name));
+        match feature {
+            Some(name) => Self::Feature { feature: name.to_ascii_lowercase().replace('_', "-"), message, offset },
+            None => Self::Invalid { message, offset },
+        }
+    }
+}

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::{Inspection, Plugin, PluginError, inspect};
 use crate::discovery::{FoundFile, ReadError};
 use crate::sandbox::{Cache, CompileError, Compiled, Engine};
-use crate::text::one_line;
+use crate::text::{cut, one_line};
 use crate::trust::{Policy, TrustError, Verdict};
 
 /// What loading takes besides the file.
@@ -60,12 +60,12 @@ pub fn admit(wasm: &[u8], signature: Option<&[u8]>, trust: &Policy) -> Result<Ad
 }
 
 impl Refusal {
-    /// The reasons, one by one.
+    /// The reasons, one by one. Names in them are the file's, and may be of any length.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         match self {
-            Self::Untrusted(reasons) => reasons.iter().map(ToString::to_string).collect(),
-            Self::Invalid(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Self::Untrusted(reasons) => reasons.iter().map(|reason| cut(reason.to_string())).collect(),
+            Self::Invalid(reasons) => reasons.iter().map(|reason| cut(reason.to_string())).collect(),
         }
     }
 }

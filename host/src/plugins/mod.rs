@@ -4,6 +4,7 @@
 
 mod bounds;
 mod contract;
+mod counts;
 mod embed;
 mod error;
 mod header;

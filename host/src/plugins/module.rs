@@ -7,6 +7,9 @@ use wasmparser::{
     CompositeInnerType, Export, ExternalKind, FuncType, Import, MemoryType, Parser, Payload, TypeRef, WasmFeatures,
 };
 
+use super::counts::{self, Counts, within};
+use super::error::PluginError;
+
 /// What a module declares.
 #[derive(Debug, Default)]
 pub(super) struct Module<'a> {
@@ -19,35 +22,45 @@ pub(super) struct Module<'a> {
     types: Vec<Option<FuncType>>,
     /// The type index of each function, imported ones first.
     functions: Vec<u32>,
+    imported_functions: u64,
+    counts: Counts,
 }
 
 impl<'a> Module<'a> {
-    /// Reads the outline.
-    pub(super) fn parse(wasm: &'a [u8]) -> Result<Self, wasmparser::Error> {
+    /// Reads the outline, unless the module has more of something than any plugin needs.
+    pub(super) fn parse(wasm: &'a [u8]) -> Result<Self, PluginError> {
         let mut module = Self::default();
         let mut parser = Parser::new(0);
         parser.set_features(WasmFeatures::all());
         for payload in parser.parse_all(wasm) {
-            module.read(payload?)?;
+            module.read(payload.map_err(|error| PluginError::invalid(&error))?)?;
         }
         Ok(module)
     }
 
-    fn read(&mut self, payload: Payload<'a>) -> Result<(), wasmparser::Error> {
+    fn read(&mut self, payload: Payload<'a>) -> Result<(), PluginError> {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
-                    self.types.extend(group?.into_types().map(|sub| match sub.composite_type.inner {
-                        CompositeInnerType::Func(ty) => Some(ty),
-                        _ => None,
-                    }));
+                    for sub in group.map_err(|error| PluginError::invalid(&error))?.into_types() {
+                        within("types", self.types.len() as u64 + 1, counts::MAX_TYPES)?;
+                        self.types.push(match sub.composite_type.inner {
+                            CompositeInnerType::Func(ty) => Some(ty),
+                            _ => None,
+                        });
+                    }
                 }
+                self.function_types().try_for_each(counts::check_type)?;
             }
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    let import = import?;
+                    let import = import.map_err(|error| PluginError::invalid(&error))?;
+                    within("imports", self.imports.len() as u64 + 1, counts::MAX_IMPORTS)?;
                     match import.ty {
-                        TypeRef::Func(ty) | TypeRef::FuncExact(ty) => self.functions.push(ty),
+                        TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                            self.imported_functions += 1;
+                            self.functions.push(ty);
+                        }
                         TypeRef::Memory(memory) => self.memories.push(memory),
                         TypeRef::Table(_) | TypeRef::Global(_) | TypeRef::Tag(_) => {}
                     }
@@ -55,19 +68,28 @@ impl<'a> Module<'a> {
                 }
             }
             Payload::FunctionSection(section) => {
+                let own = self.functions.len() as u64 - self.imported_functions;
+                within("functions", own + u64::from(section.count()), counts::MAX_FUNCTIONS)?;
                 for ty in section {
-                    self.functions.push(ty?);
+                    self.functions.push(ty.map_err(|error| PluginError::invalid(&error))?);
                 }
             }
             Payload::MemorySection(section) => {
+                within("memories", self.memories.len() as u64 + u64::from(section.count()), counts::MAX_MEMORIES)?;
                 for memory in section {
-                    self.memories.push(memory?);
+                    self.memories.push(memory.map_err(|error| PluginError::invalid(&error))?);
                 }
             }
             Payload::ExportSection(section) => {
+                within("exports", self.exports.len() as u64 + u64::from(section.count()), counts::MAX_EXPORTS)?;
                 for export in section {
-                    self.exports.push(export?);
+                    self.exports.push(export.map_err(|error| PluginError::invalid(&error))?);
                 }
+            }
+            Payload::DataSection(section) => self.counts.data(section.count())?,
+            Payload::ElementSection(section) => self.counts.elements(section)?,
+            Payload::CodeSectionEntry(body) => {
+                self.counts.body(self.imported_functions, body.range().len() as u64)?;
             }
             Payload::StartSection { .. } => self.has_start = true,
             Payload::CustomSection(section) if section.name() == names::MANIFEST_SECTION => {
@@ -85,9 +107,12 @@ impl<'a> Module<'a> {
 
     /// How many functions it imports: the index of its own first one.
     pub(super) fn imported_functions(&self) -> u64 {
-        let functions =
-            self.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)));
-        functions.count() as u64
+        self.imported_functions
+    }
+
+    /// A function type by its index.
+    pub(super) fn function_type(&self, index: u32) -> Option<&FuncType> {
+        self.types.get(index as usize)?.as_ref()
     }
 
     /// The types of functions.

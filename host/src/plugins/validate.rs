@@ -31,7 +31,7 @@ const MAX_ERRORS: usize = 64;
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<PluginError>> {
     header::check(bytes).map_err(one)?;
     sections(bytes).map_err(one)?;
-    let module = Module::parse(bytes).map_err(|error| one(invalid(&error)))?;
+    let module = Module::parse(bytes).map_err(one)?;
 
     let mut errors = Vec::new();
     match validate(bytes) {
@@ -67,16 +67,7 @@ fn capped(mut errors: Vec<PluginError>) -> Vec<PluginError> {
 fn validate(bytes: &[u8]) -> Result<(), PluginError> {
     match Validator::new_with_features(PLUGIN_FEATURES).validate_all(bytes) {
         Ok(_) => Ok(()),
-        Err(error) => Err(invalid(&error)),
-    }
-}
-
-fn invalid(error: &wasmparser::Error) -> PluginError {
-    let (message, offset) = (error.message().to_owned(), error.offset());
-    let feature = error.missing_wasm_feature().and_then(|missing| missing.iter_names().next().map(|(name, _)| name));
-    match feature {
-        Some(name) => PluginError::Feature { feature: name.to_ascii_lowercase().replace('_', "-"), message, offset },
-        None => PluginError::Invalid { message, offset },
+        Err(error) => Err(PluginError::invalid(&error)),
     }
 }
 

@@ -12,11 +12,13 @@ use super::error::{CallError, CallErrorKind, NO_MESSAGE};
 use super::fuel;
 use super::host_state::HostState;
 use super::instance::Instance;
+use super::trace;
 use super::turn;
 use super::usage::Usage;
 use super::violation::Violation;
 use crate::batch::Batch;
 use crate::broker::StatePlace;
+use crate::text::cut;
 
 /// How long past its deadline a call may stay in a host call before it is cut off there. A guest that runs is stopped at
 /// the deadline itself, with its stack.
@@ -45,7 +47,7 @@ impl Instance {
                 place.copy_from_slice(bytes);
                 Ok((ptr, len))
             }
-            None => Err(self.error(call, Violation::NoBuffer { ptr, len }.into())),
+            None => Err(self.violation(call, Violation::NoBuffer { ptr, len }.into())),
         }
     }
 
@@ -56,7 +58,7 @@ impl Instance {
         let function = self.exports.reserve.clone();
         let ptr = self.run("reserve", &function, len).await?;
         if !(ptr as usize).is_multiple_of(names::ALIGN) {
-            return Err(self.error("reserve", Violation::Misaligned(ptr).into()));
+            return Err(self.violation("reserve", Violation::Misaligned(ptr).into()));
         }
         if ptr != 0 {
             self.input = (ptr, len as usize);
@@ -156,12 +158,7 @@ impl Instance {
 
     /// What a trap means.
     pub(super) fn trap(&mut self, error: &wasmtime::Error) -> (CallErrorKind, Option<String>) {
-        // The names in it are the guest's, and may be of any length.
-        let trace = error.downcast_ref::<WasmBacktrace>().map(|trace| {
-            let mut trace = trace.to_string();
-            trace.truncate(trace.floor_char_boundary(names::MAX_TEXT_BYTES));
-            trace
-        });
+        let trace = error.downcast_ref::<WasmBacktrace>().map(trace::text);
         if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             return (CallErrorKind::Exit(exit.0), trace);
         }
@@ -223,7 +220,8 @@ impl Instance {
             let too_long = Violation::AnswerTooLong { len: bytes.len(), max: MAX_ANSWER_BYTES };
             return Err(self.violation(call, too_long.into()));
         }
-        serde_json::from_slice(bytes).map_err(|e| self.violation(call, Violation::Json(e.to_string()).into()))
+        // What is wrong may be quoted, and be all of it.
+        serde_json::from_slice(bytes).map_err(|e| self.violation(call, Violation::Json(cut(e.to_string())).into()))
     }
 
     pub(super) fn export<T>(&self, call: &'static str, function: Option<T>) -> Result<T, CallError> {

@@ -13,7 +13,7 @@ use crate::broker::{SourceOffset, StateChange, StatePlace, StateScope};
 
 /// What an entry costs the host besides its key and value: its place in a map, and two allocations. It counts, so that a
 /// guest cannot spend gigabytes of the host's memory on millions of keys of three bytes.
-const ENTRY_BYTES: usize = 128;
+pub const ENTRY_BYTES: usize = 128;
 
 /// What a put that is refused returns to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

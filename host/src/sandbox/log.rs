@@ -1,5 +1,6 @@
 //! Where a guest's lines go, and how many of them: a plugin must not fill the host's log.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use sandbar_abi::names::MAX_TEXT_BYTES;
 use tracing::{debug, error, info, warn};
 
 use super::error::Identity;
+use crate::text::cut;
 
 /// Lines a guest may log at once, stdout and stderr included.
 const LOG_BURST: u32 = 500;
@@ -84,8 +86,12 @@ pub enum Taken {
 }
 
 /// Text from a guest: what is too long is cut, what is not UTF-8 is replaced.
-pub(super) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT_BYTES)])
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT_BYTES)]) {
+        // What stands for a byte that is no text is three.
+        Cow::Owned(text) => Cow::Owned(cut(text)),
+        text => text,
+    }
 }
 
 /// A bucket of tokens that refills with time.

@@ -69,6 +69,15 @@ impl Outcomes {
             Self::Each(each) => each.iter().take_while(|o| o.disposition.is_resolved()).count(),
         }
     }
+
+    /// The first input that failed.
+    #[must_use]
+    pub fn first_failed(&self) -> Option<usize> {
+        match self {
+            Self::AllOk => None,
+            Self::Each(each) => each.iter().position(|o| o.disposition == Disposition::Failed),
+        }
+    }
 }
 
 /// Reads the outcomes of a call with that many inputs. The inputs are of one partition, so what is to be tried again must

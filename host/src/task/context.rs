@@ -20,6 +20,7 @@ use crate::batch::Batch;
 use crate::broker::{
     Broker, BrokerErrorKind, Commit, Output, Session, SessionSpec, StateChange, TopicPartition, TopicPartitionOffset,
 };
+use crate::sandbox::ENTRY_BYTES;
 
 /// How long a commit that the broker cannot take now is tried again before the task gives up.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -111,6 +112,7 @@ impl Context {
                 let (offsets, state) = ledger.take_staged();
                 let open = self.open_part();
                 // They count as records do: what is not committed is in memory, and a plugin may change much with each call.
+                open.bytes += (offsets.len() + state.len()) * ENTRY_BYTES;
                 open.bytes +=
                     offsets.iter().map(|o| o.partition.len() + o.offset.as_ref().map_or(0, String::len)).sum::<usize>();
                 open.bytes +=

@@ -127,7 +127,13 @@ impl SinkPump {
             match self.call(context, &part).await {
                 Ok(outcomes) => {
                     let resolved = outcomes.resolved(part.len());
-                    context.fail(&source.batch, self.failures(source, &part, &outcomes)).await?;
+                    let failures = self.failures(source, &part, &outcomes);
+                    if !context.plan.errors.tolerate
+                        && let Some(first) = outcomes.first_failed()
+                    {
+                        self.keep_before(context, source, &part, first).await?;
+                    }
+                    context.fail(&source.batch, failures).await?;
                     context.progress.add_out(written(&outcomes, resolved));
                     if resolved > 0 {
                         // It goes on: the next pause is a first one.
@@ -268,6 +274,22 @@ impl SinkPump {
         if let (true, Some(next)) = (self.chain.stages.is_empty(), next) {
             context.consumed(&source.partition, next, 0);
         }
+    }
+
+    /// The task is about to end by a record. What the sink took before it is committed, or it would be written again at
+    /// each start. Where the sink keeps state, that is about the whole call.
+    async fn keep_before(
+        &mut self,
+        context: &mut Context,
+        source: &PartitionBatch,
+        part: &Batch,
+        first: usize,
+    ) -> Result<(), TaskError> {
+        if self.sink.ledger().is_some_and(|ledger| ledger.has_staged()) {
+            return Ok(());
+        }
+        self.advance(context, source, part, first);
+        self.commit(context).await
     }
 
     fn failures(&self, source: &PartitionBatch, part: &Batch, outcomes: &Outcomes) -> Vec<Failure> {

@@ -30,7 +30,18 @@ pub(super) fn all() -> Result<Vec<Hostile>> {
             branches(1_000, 3_900).repeat(15),
             " units of work to be compiled, a plugin may have 120000000",
         ),
-        ("type-values", types(20_000), " units of work to be compiled"),
+        ("types", types(20_000), "10001 types, a plugin may have 10000"),
+        ("results", results(17), "17 results in one function type, a plugin may have 16"),
+        ("results-called", called(500_000), " bytes, one may have 524288"),
+        ("results-kept", called(50_000), "800000 values returned by calls, one may have 400000"),
+        ("typed-blocks", typed_blocks(40_000), " blocks times what they take and leave, one may have 100000000"),
+        (
+            "elements",
+            format!("(func $e) (elem func {})", repeated("$e ", 200_000)),
+            " elements, a plugin may have 100000",
+        ),
+        ("element-segments", repeated("(elem func)", 2_000), "2000 element segments, a plugin may have 1000"),
+        ("same-targets", same_targets(60, 4_000), " branches times locals, one may have 4000000"),
         ("br-table", targets(1_000_000), " bytes, one may have 524288"),
     ] {
         all.push(Hostile::refused(&format!("bomb-{name}"), Guest::new().field(&field), because)?);
@@ -87,6 +98,32 @@ fn types(count: usize) -> String {
     })
 }
 
+/// A type with so many results.
+fn results(count: usize) -> String {
+    format!("(type (func (result{})))", " i64".repeat(count))
+}
+
+/// Calls, two bytes each, that leave sixteen values each.
+fn called(count: usize) -> String {
+    let results = " i64".repeat(16);
+    format!("(func $many (result{results}) unreachable) (func {} unreachable)", "call $many ".repeat(count))
+}
+
+fn typed_blocks(count: usize) -> String {
+    format!("(func {})", "block (result i32) i32.const 0 end drop ".repeat(count))
+}
+
+/// A switch whose cases are all the same, over locals that are in use there.
+fn same_targets(locals: usize, targets: usize) -> String {
+    let set: String = (1..=locals).map(|local| format!("i64.const {local} local.set {local} ")).collect();
+    let get: String = (1..=locals).map(|local| format!("local.get {local} drop ")).collect();
+    format!(
+        "(func (param i32) (local{}) (block $a local.get 0 br_if $a {set} local.get 0 br_table {}$a) {get})",
+        " i64".repeat(locals),
+        "$a ".repeat(targets)
+    )
+}
+
 fn targets(count: usize) -> String {
-    format!("(func (param i32) (block (br_table {}(local.get 0))))", "0 ".repeat(count))
+    format!("(func (block (br_table {}(i32.const 0))))", "0 ".repeat(count))
 }
