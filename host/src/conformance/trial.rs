@@ -54,6 +54,8 @@ pub(super) struct Notes {
     pub(super) kept: BTreeSet<u16>,
     pub(super) skipped: BTreeMap<u16, String>,
     pub(super) growth: Vec<Growth>,
+    /// The shortest time of a poll, where polls take long only because they wait for answers to their requests.
+    pub(super) waits: Option<Duration>,
 }
 
 /// What became of the records of a call.
@@ -106,12 +108,14 @@ impl Trial<'_> {
         Stop::Broken
     }
 
-    /// Leaves out what takes many calls, where each is known to sleep.
-    pub(super) fn unless_it_sleeps(&self) -> Step {
-        match self.notes.findings.contains_key(&16) {
-            true => Err(Stop::Skip("polls sleep (R16), so many of them would take too long".to_owned())),
-            false => Ok(()),
-        }
+    /// Leaves out what takes many polls, where each is known to take long.
+    pub(super) fn unless_polls_take_long(&self) -> Step {
+        let why = match self.notes.waits {
+            _ if self.notes.findings.contains_key(&16) => "polls sleep (R16)".to_owned(),
+            Some(took) => format!("polls that wait for answers to requests took {} ms or more", took.as_millis()),
+            None => return Ok(()),
+        };
+        Err(Stop::Skip(format!("{why}, so many of them would take too long")))
     }
 
     /// Opens a fresh instance, as a task does, with nothing committed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sandbar_abi::ErrorClass;
 use sandbar_abi::manifest::Kind;
@@ -40,6 +40,8 @@ pub(super) struct HostState {
     /// Calls of host functions in the call in progress.
     pub(super) host_calls: u64,
     pub(super) http: Option<Arc<http::Client>>,
+    /// How long the call in progress has waited for answers to its requests.
+    pub(super) waited: Duration,
     /// The answer to a request, until the guest has room for it or the call ends.
     pub(super) answer: Option<Vec<u8>>,
 }

@@ -190,7 +190,12 @@ async fn http_send(mut guest: Guest<'_>, (rp, rl, op, cap): (i32, i32, i32, i32)
         let request = request.get(..MAX_HTTP_REQUEST_BYTES + 1).unwrap_or(request).to_vec();
         drop(kept);
         match state.http.clone() {
-            Some(client) => client.answer(&request, left(state.deadline, Instant::now())).await,
+            Some(client) => {
+                let asked = Instant::now();
+                let answer = client.answer(&request, left(state.deadline, asked)).await;
+                guest.data_mut().waited += asked.elapsed();
+                answer
+            }
             None => refused()?,
         }
     };

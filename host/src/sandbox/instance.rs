@@ -92,6 +92,7 @@ impl Instance {
             owed: 0,
             host_calls: 0,
             http: spec.grants.http.clone(),
+            waited: Duration::ZERO,
             answer: None,
         };
         let mut store = Store::new(&compiled.engine.inner, state);

@@ -10,6 +10,11 @@ use sandbar_tests::wat::{Guest, INPUT};
 
 use crate::{breaks, failed, test};
 
+/// Sleeps: a clock subscription of 300 ms, relative.
+pub(crate) const SLEEP: &str = "(i64.store (i32.const 64) (i64.const 0)) (i32.store8 (i32.const 72) (i32.const 0))
+    (i32.store (i32.const 80) (i32.const 1)) (i64.store (i32.const 88) (i64.const 300000000))
+    (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))";
+
 /// Reads a number of the frame that is passed in.
 fn input(at: usize) -> String {
     format!("(i32.load (i32.const {}))", INPUT as usize + at)
@@ -66,11 +71,8 @@ async fn something_of_its_own_in_the_input_buffer() -> Result<()> {
 
 #[tokio::test]
 async fn a_poll_that_sleeps() -> Result<()> {
-    // A clock subscription of 300 ms, relative; the case for it asks for 100 records.
-    let sleep = "(i64.store (i32.const 64) (i64.const 0)) (i32.store8 (i32.const 72) (i32.const 0))
-        (i32.store (i32.const 80) (i32.const 1)) (i64.store (i32.const 88) (i64.const 300000000))
-        (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))";
-    let guest = Guest::new().with(names::POLL, &when("(i32.eq (local.get 0) (i32.const 100))", sleep));
+    // The case for it asks for 100 records.
+    let guest = Guest::new().with(names::POLL, &when("(i32.eq (local.get 0) (i32.const 100))", SLEEP));
     let report = test(&guest, Kind::Source, None).await?;
     assert_eq!(failed(&report), BTreeSet::from([16]));
     assert!(report.growth.is_empty(), "nobody waits for a million of them");

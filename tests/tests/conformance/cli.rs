@@ -11,14 +11,14 @@ use sandbar_tests::wat::Guest;
 use serde_json::{Value, json};
 
 /// Runs the program, and returns its exit code and what it printed.
-fn conformance(folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
+pub(crate) fn conformance(folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
     let output = Command::new(built::sandbar()?).arg("conformance").args(args).current_dir(folder).output()?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes);
     Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
 }
 
 /// A folder with a guest of that name in it.
-fn with(guest: &Guest) -> Result<tempfile::TempDir> {
+pub(crate) fn with(guest: &Guest) -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("wat.wasm"), guest.build()?)?;
     Ok(folder)

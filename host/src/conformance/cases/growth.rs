@@ -27,7 +27,7 @@ const FEWEST: u64 = 200;
 
 pub(super) async fn growth(trial: &mut Trial<'_>, calls: u64) -> Step {
     if trial.kind() == Kind::Source {
-        trial.unless_it_sleeps()?;
+        trial.unless_polls_take_long()?;
     }
     let start = Instant::now();
     let mut run = Run { instance: trial.open().await?, records: 0, batches: 0, has_ended: false };
