@@ -31,6 +31,10 @@ pub(super) struct HostState {
     pub(super) last_error: Option<(Option<ErrorClass>, String)>,
     /// The call in progress tried to put a source offset, and it is no source.
     pub(super) put_offset_refused: bool,
+    /// It has put an offset or state.
+    pub(super) has_put: bool,
+    /// A get found an offset or state before anything was put: one of an instance before it.
+    pub(super) read_kept: bool,
     pub(super) deadline: Instant,
     pub(super) turn: Arc<Turn>,
     /// Whether the engine counts fuel; only a benchmark has one that does not.

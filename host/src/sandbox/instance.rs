@@ -86,6 +86,8 @@ impl Instance {
             metrics: std::collections::BTreeMap::new(),
             last_error: None,
             put_offset_refused: false,
+            has_put: false,
+            read_kept: false,
             deadline: Instant::now() + spec.limits.call_timeout,
             turn: Arc::new(Turn::new(Instant::now())),
             metered: compiled.engine.metered,

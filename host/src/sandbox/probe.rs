@@ -35,6 +35,13 @@ impl Instance {
         }
     }
 
+    /// Whether it has read an offset or state that an instance before it left. What it found after it had put something may
+    /// be its own, and does not count.
+    #[must_use]
+    pub fn has_read_kept(&self) -> bool {
+        self.store.data().read_kept
+    }
+
     /// Asks for an input buffer of this many bytes, whatever there is already, and returns where it is; 0: there is no
     /// memory for it.
     pub async fn reserve_input(&mut self, len: u32) -> Result<u32, CallError> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use sandbar::conformance::Verdict;
 use sandbar_abi::frame::layout::{self, header, record};
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::{FrameBuilder, names};
 use sandbar_tests::wat::{Guest, INPUT};
 
-use crate::{breaks, failed, test};
+use crate::{breaks, failed, test, verdict};
 
 /// Sleeps: a clock subscription of 300 ms, relative.
 pub(crate) const SLEEP: &str = "(i64.store (i32.const 64) (i64.const 0)) (i32.store8 (i32.const 72) (i32.const 0))
@@ -156,6 +157,37 @@ async fn state_that_an_instance_before_it_has_left() -> Result<()> {
         "(drop (call $state_put (i32.const 8) (i32.const 1) (i32.const 8) (i32.const 1))) (i64.const 0)",
     );
     breaks(guest, Kind::Sink, &[37]).await
+}
+
+#[tokio::test]
+async fn going_on_from_what_was_committed_is_seen_only_in_what_a_fresh_instance_reads() -> Result<()> {
+    let nothing = (Verdict::Skipped, "the plugin put no offset and no state to go on from");
+    let unread = (Verdict::Skipped, "the fresh instance read no committed offset or state before it put its own");
+    let key = r#"(data (i32.const 8) "1")"#;
+    let put = "(drop (call $state_put (i32.const 8) (i32.const 1) (i32.const 8) (i32.const 1)))";
+    let get = "(drop (call $state_get (i32.const 8) (i32.const 1) (i32.const 64) (i32.const 8)))";
+    let put_offset = "(drop (call $offset_put (i32.const 8) (i32.const 1) (i32.const 8) (i32.const 1)))";
+    let get_offset = "(drop (call $offset_get (i32.const 8) (i32.const 1) (i32.const 64) (i32.const 8)))";
+    for (open, poll, expected) in [
+        (get, String::new(), nothing),
+        ("", put.to_owned(), unread),
+        ("", put_offset.to_owned(), unread),
+        ("", format!("{put} {get}"), unread),
+        ("", format!("{get} {put}"), (Verdict::Pass, "")),
+        (get, put.to_owned(), (Verdict::Pass, "")),
+        (get_offset, put_offset.to_owned(), (Verdict::Pass, "")),
+        (get_offset, put.to_owned(), unread),
+    ] {
+        let guest = Guest::new()
+            .field(key)
+            .with(names::OPEN, &format!("{open} (i64.const 0)"))
+            .with(names::POLL, &format!("{poll} (i64.const 0)"));
+        let report = test(&guest, Kind::Source, None).await?;
+        assert_eq!(failed(&report), BTreeSet::new());
+        assert_eq!(verdict(&report, 37), Some(expected), "{open} {poll}");
+        assert_eq!(verdict(&report, 12), Some((Verdict::Pass, "")), "{open} {poll}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
