@@ -124,7 +124,7 @@ pub struct Growth {
     pub kind: Kind,
     /// How many calls were made.
     pub calls: u64,
-    /// How many records they carried, or returned.
+    /// How many records were taken, or returned; refused ones do not count.
     pub records: u64,
     /// Linear memory once it had seen every size of input.
     pub bytes_before: usize,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbar_abi::FrameError;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::message::{AssignedPartition, Open};
 use sandbar_abi::names::ABI_MINOR;
 use sandbar_abi::status::CloseReason;
+use sandbar_abi::{Disposition, FrameError};
 
 use super::cases::Case;
 use super::records::Feed;
@@ -63,6 +63,22 @@ pub(super) struct Notes {
 pub(super) struct Answer {
     pub(super) outcomes: Outcomes,
     pub(super) output: Option<Batch>,
+}
+
+impl Answer {
+    /// How many records of the batch it answers came to this.
+    pub(super) fn count(&self, wanted: Disposition, batch: &Batch) -> usize {
+        match &self.outcomes {
+            Outcomes::AllOk if wanted == Disposition::Ok => batch.len(),
+            Outcomes::AllOk => 0,
+            Outcomes::Each(each) => each.iter().filter(|outcome| outcome.disposition == wanted).count(),
+        }
+    }
+
+    /// How many were taken: what comes to a dead letter, or has to come again, was not.
+    pub(super) fn taken(&self, batch: &Batch) -> usize {
+        self.count(Disposition::Ok, batch) + self.count(Disposition::Filtered, batch)
+    }
 }
 
 /// The rule a case is about at a point where it would go well but for that rule.
@@ -227,11 +243,22 @@ impl Trial<'_> {
         self.put(instance, &batch).await.map(drop)
     }
 
-    /// Some work that must succeed: what comes after it is held against what comes of it.
+    /// Some work that must succeed: what comes after it is held against what comes of it. Records of which none is resolved
+    /// are refused, whether by an error class or one by one.
     pub(super) async fn sure(&mut self, instance: &mut Instance) -> Step {
         let had_refused = std::mem::take(&mut self.has_refused);
-        self.work(instance).await?;
-        let refuses = std::mem::replace(&mut self.has_refused, had_refused);
+        let is_put_off = match self.kind() {
+            Kind::Source => {
+                self.work(instance).await?;
+                false
+            }
+            Kind::Sink | Kind::Transform => {
+                let batch = self.feed.ordinary(5)?;
+                let answer = self.put(instance, &batch).await?;
+                answer.is_some_and(|answer| answer.outcomes.resolved(batch.len()) == 0)
+            }
+        };
+        let refuses = std::mem::replace(&mut self.has_refused, had_refused) || is_put_off;
         if refuses { Err(Stop::Refused("ordinary records are refused".to_owned())) } else { Ok(()) }
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sandbar::conformance::Verdict;
 use sandbar_abi::frame::layout::{self, header, record};
 use sandbar_abi::manifest::Kind;
-use sandbar_abi::{FrameBuilder, names};
+use sandbar_abi::{Disposition, FrameBuilder, names};
 use sandbar_tests::wat::{Guest, INPUT};
 
-use crate::{breaks, failed, test, verdict};
+use crate::{CALLS, breaks, failed, test, verdict};
 
 /// Sleeps: a clock subscription of 300 ms, relative.
 pub(crate) const SLEEP: &str = "(i64.store (i32.const 64) (i64.const 0)) (i32.store8 (i32.const 72) (i32.const 0))
@@ -234,6 +234,43 @@ async fn a_leak() -> Result<()> {
         let guest = Guest::new().field("(global $n (mut i32) (i32.const 0))").with(export, body);
         breaks(guest, kind, &[71]).await?;
     }
+    Ok(())
+}
+
+/// What a sink answers to records that are to come again.
+const BUSY: &str = "(call $set_error (i32.const -1) (i32.const 8) (i32.const 4)) (return (i64.const -1))";
+
+#[tokio::test]
+async fn what_refuses_all_records_is_not_said_to_keep_what_is_about_those_it_takes() -> Result<()> {
+    let mut later = FrameBuilder::new();
+    later.result(0, Disposition::Retry, None);
+    (1..5).for_each(|n| later.result(n, Disposition::NotAttempted, None));
+    let mut guest = Guest::new().field(r#"(data (i32.const 8) "busy")"#).with(names::ASSIGNED, "(i64.const 0)");
+    let answer = guest.data(&later.finish()?);
+    // Each of the five of ordinary work by itself, and any other number as a whole.
+    let one_by_one = format!("(if (i32.eq {} (i32.const 5)) (then (return (i64.const {answer}))))", count());
+    for refusal in [String::new(), one_by_one] {
+        let guest = guest.clone().with(names::WRITE, &format!("{refusal} {BUSY}"));
+        let report = test(&guest, Kind::Sink, None).await?;
+        assert_eq!(failed(&report), BTreeSet::new());
+        for (rule, case) in [(21, "flush"), (25, "assigned"), (71, "growth")] {
+            let reason = format!("case {case} was refused: ordinary records are refused");
+            assert_eq!(verdict(&report, rule), Some((Verdict::Skipped, reason.as_str())));
+        }
+        assert!(report.growth.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_that_are_refused_do_not_count_as_those_of_many_calls() -> Result<()> {
+    // More than ordinary work has: of 1000 calls, 8 are of such batches, and one is larger than its buffer.
+    let body = format!("(if (i32.gt_u {} (i32.const 5)) (then {BUSY})) (i64.const 0)", count());
+    let guest = Guest::new().field(r#"(data (i32.const 8) "busy")"#).with(names::WRITE, &body);
+    let report = test(&guest, Kind::Sink, None).await?;
+    assert_eq!(failed(&report), BTreeSet::new());
+    let growth = report.growth.first().context("what the calls came to")?;
+    assert_eq!((growth.calls, growth.records), (CALLS, CALLS / 1000 * 991));
     Ok(())
 }
 
