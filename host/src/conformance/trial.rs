@@ -102,6 +102,8 @@ pub(super) struct Trial<'a> {
     pub(super) blame: Blame,
     /// The instance refused a call and is still there.
     pub(super) has_refused: bool,
+    /// An instance was opened.
+    pub(super) has_opened: bool,
 }
 
 impl Trial<'_> {
@@ -187,6 +189,7 @@ impl Trial<'_> {
             let assigned = instance.assigned(vec![partition]).await;
             self.judge(&instance, assigned)?;
         }
+        self.has_opened = true;
         Ok(instance)
     }
 
