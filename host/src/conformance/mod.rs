@@ -80,9 +80,14 @@ pub async fn run(inspection: &Inspection, subjects: &[Subject], options: &Option
                 case: *case,
                 blame: Blame::Nothing,
                 has_refused: false,
+                has_opened: false,
             };
             match case.run(&mut trial, options.calls).await {
                 Ok(()) => case.about().iter().for_each(|rule| trial.kept(*rule)),
+                Err(Stop::Broken) if *case == Case::Start && !trial.has_opened => {
+                    let reason = notes.seen(*case, subject.kind);
+                    not_opened.push(NotOpened { kind: subject.kind, reason });
+                }
                 Err(Stop::Broken) => {}
                 Err(Stop::Skip(reason)) => notes.skip(case.about(), &reason),
                 Err(Stop::Refused(said)) => {
@@ -103,9 +108,9 @@ pub async fn run(inspection: &Inspection, subjects: &[Subject], options: &Option
         Keeper::Plugin if notes.kept.contains(&rule.number) => (Verdict::Pass, None),
         Keeper::Plugin => (Verdict::Skipped, Some(notes.reason(rule, &kinds))),
     };
-    let (rules, summary) = table(options.only, verdict, &notes);
+    let (rules, others, summary) = table(options.only, verdict, &notes);
     let plugin = Some(Tested::new(&inspection.manifest, inspection.sha256, kinds.clone()));
-    Report { format: FORMAT, plugin, summary, rules, growth: notes.growth, took: start.elapsed(), not_opened }
+    Report { format: FORMAT, plugin, summary, rules, others, growth: notes.growth, took: start.elapsed(), not_opened }
 }
 
 /// What there is to say of a file that the host would not take: none of it is run.
@@ -125,12 +130,13 @@ pub fn refused(errors: &[PluginError], only: Option<u16>) -> Report {
         Keeper::Host => (Verdict::Host, None),
         _ => (Verdict::Skipped, Some("the host does not take the file, nothing of it was run".to_owned())),
     };
-    let (rules, summary) = table(only, verdict, &notes);
+    let (rules, others, summary) = table(only, verdict, &notes);
     Report {
         format: FORMAT,
         plugin: None,
         summary,
         rules,
+        others,
         growth: Vec::new(),
         took: start.elapsed(),
         not_opened: Vec::new(),
@@ -140,37 +146,53 @@ pub fn refused(errors: &[PluginError], only: Option<u16>) -> Report {
 /// Whether a case is needed for what was asked.
 fn asked(case: Case, only: Option<u16>) -> bool {
     let Some(rule) = only.and_then(Rule::of) else { return true };
+    if rule.keeper != Keeper::Plugin {
+        return false;
+    }
     case == Case::Start || case.about().contains(&rule.number) || (rule.is_everywhere() && case != Case::Growth)
 }
 
+/// What became of the rules that were asked for, which others are broken, and the sum of the former.
 fn table(
     only: Option<u16>,
     verdict: impl Fn(&Rule) -> (Verdict, Option<String>),
     notes: &Notes,
-) -> (Vec<RuleReport>, Summary) {
-    let (mut rules, mut summary) = (Vec::new(), Summary::default());
-    for rule in RULES.iter().filter(|rule| only.is_none_or(|only| only == rule.number)) {
+) -> (Vec<RuleReport>, Vec<RuleReport>, Summary) {
+    let (mut rules, mut others, mut summary) = (Vec::new(), Vec::new(), Summary::default());
+    for rule in RULES {
         let (verdict, reason) = verdict(rule);
-        *match verdict {
-            Verdict::Pass => &mut summary.passed,
-            Verdict::Fail => &mut summary.failed,
-            Verdict::Skipped => &mut summary.skipped,
-            Verdict::Host => &mut summary.host,
-        } += 1;
         let (number, heading) = rule.section.heading();
-        rules.push(RuleReport {
+        let report = RuleReport {
             rule: format!("R{}", rule.number),
             place: format!("docs/abi.md, section {number}, {heading}"),
             says: rule.says,
             verdict,
             reason,
             findings: notes.findings.get(&rule.number).cloned().unwrap_or_default(),
-        });
+        };
+        if only.is_some_and(|only| only != rule.number) {
+            others.extend((verdict == Verdict::Fail).then_some(report));
+            continue;
+        }
+        *match verdict {
+            Verdict::Pass => &mut summary.passed,
+            Verdict::Fail => &mut summary.failed,
+            Verdict::Skipped => &mut summary.skipped,
+            Verdict::Host => &mut summary.host,
+        } += 1;
+        rules.push(report);
     }
-    (rules, summary)
+    (rules, others, summary)
 }
 
 impl Notes {
+    /// What a case found, opened as this kind.
+    fn seen(&self, case: Case, kind: Kind) -> String {
+        let mut findings = self.findings.values().flatten();
+        let found = findings.find(|finding| finding.case == Some(case.name()) && finding.kind == Some(kind));
+        found.map(|finding| finding.seen.clone()).unwrap_or_default()
+    }
+
     fn skip(&mut self, rules: &[u16], reason: &str) {
         for rule in rules {
             self.skipped.entry(*rule).or_insert_with(|| reason.to_owned());

@@ -22,12 +22,15 @@ pub struct Report {
     pub summary: Summary,
     /// Every rule, in the order of the document's sections.
     pub rules: Vec<RuleReport>,
+    /// Where one rule was asked for: the others that were seen broken on the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<RuleReport>,
     /// What the calls of the memory case came to, for each kind.
     pub growth: Vec<Growth>,
     /// How long all of it took.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
-    /// Why it could not be opened as a kind: its rules were not tried.
+    /// Why it could not be opened as a kind: it refused, or broke a rule.
     pub not_opened: Vec<NotOpened>,
 }
 
@@ -55,7 +58,7 @@ impl Tested {
 pub struct NotOpened {
     /// The kind.
     pub kind: Kind,
-    /// What it said.
+    /// What it said, or what was seen.
     pub reason: String,
 }
 
@@ -124,7 +127,7 @@ pub struct Growth {
     pub kind: Kind,
     /// How many calls were made.
     pub calls: u64,
-    /// How many records they carried, or returned.
+    /// How many records were taken, or returned; refused ones do not count.
     pub records: u64,
     /// Linear memory once it had seen every size of input.
     pub bytes_before: usize,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbar_abi::FrameError;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::message::{AssignedPartition, Open};
 use sandbar_abi::names::ABI_MINOR;
 use sandbar_abi::status::CloseReason;
+use sandbar_abi::{Disposition, FrameError};
 
 use super::cases::Case;
 use super::records::Feed;
@@ -54,6 +54,8 @@ pub(super) struct Notes {
     pub(super) kept: BTreeSet<u16>,
     pub(super) skipped: BTreeMap<u16, String>,
     pub(super) growth: Vec<Growth>,
+    /// The shortest time of a poll, where polls take long only because they wait for answers to their requests.
+    pub(super) waits: Option<Duration>,
 }
 
 /// What became of the records of a call.
@@ -61,6 +63,22 @@ pub(super) struct Notes {
 pub(super) struct Answer {
     pub(super) outcomes: Outcomes,
     pub(super) output: Option<Batch>,
+}
+
+impl Answer {
+    /// How many records of the batch it answers came to this.
+    pub(super) fn count(&self, wanted: Disposition, batch: &Batch) -> usize {
+        match &self.outcomes {
+            Outcomes::AllOk if wanted == Disposition::Ok => batch.len(),
+            Outcomes::AllOk => 0,
+            Outcomes::Each(each) => each.iter().filter(|outcome| outcome.disposition == wanted).count(),
+        }
+    }
+
+    /// How many were taken: what comes to a dead letter, or has to come again, was not.
+    pub(super) fn taken(&self, batch: &Batch) -> usize {
+        self.count(Disposition::Ok, batch) + self.count(Disposition::Filtered, batch)
+    }
 }
 
 /// The rule a case is about at a point where it would go well but for that rule.
@@ -84,6 +102,8 @@ pub(super) struct Trial<'a> {
     pub(super) blame: Blame,
     /// The instance refused a call and is still there.
     pub(super) has_refused: bool,
+    /// An instance was opened.
+    pub(super) has_opened: bool,
 }
 
 impl Trial<'_> {
@@ -106,12 +126,14 @@ impl Trial<'_> {
         Stop::Broken
     }
 
-    /// Leaves out what takes many calls, where each is known to sleep.
-    pub(super) fn unless_it_sleeps(&self) -> Step {
-        match self.notes.findings.contains_key(&16) {
-            true => Err(Stop::Skip("polls sleep (R16), so many of them would take too long".to_owned())),
-            false => Ok(()),
-        }
+    /// Leaves out what takes many polls, where each is known to take long.
+    pub(super) fn unless_polls_take_long(&self) -> Step {
+        let why = match self.notes.waits {
+            _ if self.notes.findings.contains_key(&16) => "polls sleep (R16)".to_owned(),
+            Some(took) => format!("polls that wait for answers to requests took {} ms or more", took.as_millis()),
+            None => return Ok(()),
+        };
+        Err(Stop::Skip(format!("{why}, so many of them would take too long")))
     }
 
     /// Opens a fresh instance, as a task does, with nothing committed.
@@ -167,6 +189,7 @@ impl Trial<'_> {
             let assigned = instance.assigned(vec![partition]).await;
             self.judge(&instance, assigned)?;
         }
+        self.has_opened = true;
         Ok(instance)
     }
 
@@ -223,11 +246,22 @@ impl Trial<'_> {
         self.put(instance, &batch).await.map(drop)
     }
 
-    /// Some work that must succeed: what comes after it is held against what comes of it.
+    /// Some work that must succeed: what comes after it is held against what comes of it. Records of which none is resolved
+    /// are refused, whether by an error class or one by one.
     pub(super) async fn sure(&mut self, instance: &mut Instance) -> Step {
         let had_refused = std::mem::take(&mut self.has_refused);
-        self.work(instance).await?;
-        let refuses = std::mem::replace(&mut self.has_refused, had_refused);
+        let is_put_off = match self.kind() {
+            Kind::Source => {
+                self.work(instance).await?;
+                false
+            }
+            Kind::Sink | Kind::Transform => {
+                let batch = self.feed.ordinary(5)?;
+                let answer = self.put(instance, &batch).await?;
+                answer.is_some_and(|answer| answer.outcomes.resolved(batch.len()) == 0)
+            }
+        };
+        let refuses = std::mem::replace(&mut self.has_refused, had_refused) || is_put_off;
         if refuses { Err(Stop::Refused("ordinary records are refused".to_owned())) } else { Ok(()) }
     }
 

@@ -101,6 +101,7 @@ impl Instance {
         state.memory.begin_call();
         state.answer = None;
         state.put_offset_refused = false;
+        state.waited = Duration::ZERO;
         state.deadline = deadline;
         (state.owed, state.host_calls) = (0, 0);
         let metered = state.metered;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sandbar_abi::ErrorClass;
 use sandbar_abi::manifest::Kind;
@@ -31,6 +31,10 @@ pub(super) struct HostState {
     pub(super) last_error: Option<(Option<ErrorClass>, String)>,
     /// The call in progress tried to put a source offset, and it is no source.
     pub(super) put_offset_refused: bool,
+    /// It has put an offset or state.
+    pub(super) has_put: bool,
+    /// A get found an offset or state before anything was put: one of an instance before it.
+    pub(super) read_kept: bool,
     pub(super) deadline: Instant,
     pub(super) turn: Arc<Turn>,
     /// Whether the engine counts fuel; only a benchmark has one that does not.
@@ -40,6 +44,8 @@ pub(super) struct HostState {
     /// Calls of host functions in the call in progress.
     pub(super) host_calls: u64,
     pub(super) http: Option<Arc<http::Client>>,
+    /// How long the call in progress has waited for answers to its requests.
+    pub(super) waited: Duration,
     /// The answer to a request, until the guest has room for it or the call ends.
     pub(super) answer: Option<Vec<u8>>,
 }

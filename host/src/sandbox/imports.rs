@@ -98,12 +98,18 @@ fn config_get(guest: Guest<'_>, kp: i32, kl: i32, op: i32, cap: i32) -> wasmtime
 fn offset_get(guest: Guest<'_>, kp: i32, kl: i32, op: i32, cap: i32) -> wasmtime::Result<i64> {
     get(guest, "offset_get", [kp, kl, op, cap], PER_JSON_BYTE, |state, key| {
         let partition = super::ledger::canonical(key)?;
-        state.ledger.offset(&partition).map(|offset| Cow::Borrowed(offset.as_bytes()))
+        let offset = state.ledger.offset(&partition)?;
+        state.read_kept |= !state.has_put;
+        Some(Cow::Borrowed(offset.as_bytes()))
     })
 }
 
 fn state_get(guest: Guest<'_>, kp: i32, kl: i32, op: i32, cap: i32) -> wasmtime::Result<i64> {
-    get(guest, "state_get", [kp, kl, op, cap], PER_BYTE, |state, key| state.ledger.state(key).map(Cow::Borrowed))
+    get(guest, "state_get", [kp, kl, op, cap], PER_BYTE, |state, key| {
+        let value = state.ledger.state(key)?;
+        state.read_kept |= !state.has_put;
+        Some(Cow::Borrowed(value))
+    })
 }
 
 /// Copies a value out if it fits `cap`, and returns its length either way.
@@ -112,7 +118,7 @@ fn get(
     what: &'static str,
     [kp, kl, op, cap]: [i32; 4],
     per_key_byte: u64,
-    value: impl for<'s> FnOnce(&'s HostState, &[u8]) -> Option<Cow<'s, [u8]>>,
+    value: impl for<'s> FnOnce(&'s mut HostState, &[u8]) -> Option<Cow<'s, [u8]>>,
 ) -> wasmtime::Result<i64> {
     let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, what, kp, kl)?;
@@ -139,6 +145,7 @@ fn offset_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmt
     let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, "offset_put: key", kp, kl)?;
     let value = memory::slice(bytes, "offset_put: value", vp, vl)?;
+    state.has_put = true;
     let (fits, size) = fits(key, value);
     let put = match state.kind {
         Kind::Source => fits.and_then(|()| state.ledger.put_offset(key, value)),
@@ -154,6 +161,7 @@ fn state_put(mut guest: Guest<'_>, kp: i32, kl: i32, vp: i32, vl: i32) -> wasmti
     let (bytes, state) = enter(&mut guest)?;
     let key = memory::slice(bytes, "state_put: key", kp, kl)?;
     let value = memory::slice(bytes, "state_put: value", vp, vl)?;
+    state.has_put = true;
     let (fits, size) = fits(key, value);
     let put = fits.and_then(|()| state.ledger.put_state(key, value));
     pay(guest, size, PER_BYTE, code(put))
@@ -190,7 +198,12 @@ async fn http_send(mut guest: Guest<'_>, (rp, rl, op, cap): (i32, i32, i32, i32)
         let request = request.get(..MAX_HTTP_REQUEST_BYTES + 1).unwrap_or(request).to_vec();
         drop(kept);
         match state.http.clone() {
-            Some(client) => client.answer(&request, left(state.deadline, Instant::now())).await,
+            Some(client) => {
+                let asked = Instant::now();
+                let answer = client.answer(&request, left(state.deadline, asked)).await;
+                guest.data_mut().waited += asked.elapsed();
+                answer
+            }
             None => refused()?,
         }
     };

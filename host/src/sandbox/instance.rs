@@ -86,12 +86,15 @@ impl Instance {
             metrics: std::collections::BTreeMap::new(),
             last_error: None,
             put_offset_refused: false,
+            has_put: false,
+            read_kept: false,
             deadline: Instant::now() + spec.limits.call_timeout,
             turn: Arc::new(Turn::new(Instant::now())),
             metered: compiled.engine.metered,
             owed: 0,
             host_calls: 0,
             http: spec.grants.http.clone(),
+            waited: Duration::ZERO,
             answer: None,
         };
         let mut store = Store::new(&compiled.engine.inner, state);

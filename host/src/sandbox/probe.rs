@@ -1,7 +1,9 @@
 //! What the conformance kit sees of an instance besides the answers to its calls. Tasks need none of it.
 //!
 //! The kit calls a plugin by the same functions as tasks do. This is for what those keep to themselves: the number that
-//! was returned, the fuel that was burnt, and the input buffer.
+//! was returned, the fuel that was burnt, the time that requests took, and the input buffer.
+
+use std::time::Duration;
 
 use super::error::CallError;
 use super::instance::Instance;
@@ -16,6 +18,8 @@ pub struct LastCall {
     pub fuel: u64,
     /// Whether it tried to put a source offset without being a source.
     pub put_offset: bool,
+    /// How long it waited for answers to its requests.
+    pub waited: Duration,
 }
 
 impl Instance {
@@ -27,7 +31,15 @@ impl Instance {
             returned: self.returned,
             fuel: self.limits.fuel_per_call.saturating_sub(left),
             put_offset: self.store.data().put_offset_refused,
+            waited: self.store.data().waited,
         }
+    }
+
+    /// Whether it has read an offset or state that an instance before it left. What it found after it had put something may
+    /// be its own, and does not count.
+    #[must_use]
+    pub fn has_read_kept(&self) -> bool {
+        self.store.data().read_kept
     }
 
     /// Asks for an input buffer of this many bytes, whatever there is already, and returns where it is; 0: there is no

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use sandbar::conformance::Verdict;
 use sandbar_abi::frame::layout::{self, header, record};
 use sandbar_abi::manifest::Kind;
-use sandbar_abi::{FrameBuilder, names};
+use sandbar_abi::{Disposition, FrameBuilder, names};
 use sandbar_tests::wat::{Guest, INPUT};
 
-use crate::{breaks, failed, test};
+use crate::{CALLS, breaks, failed, test, verdict};
+
+/// Sleeps: a clock subscription of 300 ms, relative.
+pub(crate) const SLEEP: &str = "(i64.store (i32.const 64) (i64.const 0)) (i32.store8 (i32.const 72) (i32.const 0))
+    (i32.store (i32.const 80) (i32.const 1)) (i64.store (i32.const 88) (i64.const 300000000))
+    (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))";
 
 /// Reads a number of the frame that is passed in.
 fn input(at: usize) -> String {
@@ -66,11 +72,8 @@ async fn something_of_its_own_in_the_input_buffer() -> Result<()> {
 
 #[tokio::test]
 async fn a_poll_that_sleeps() -> Result<()> {
-    // A clock subscription of 300 ms, relative; the case for it asks for 100 records.
-    let sleep = "(i64.store (i32.const 64) (i64.const 0)) (i32.store8 (i32.const 72) (i32.const 0))
-        (i32.store (i32.const 80) (i32.const 1)) (i64.store (i32.const 88) (i64.const 300000000))
-        (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))";
-    let guest = Guest::new().with(names::POLL, &when("(i32.eq (local.get 0) (i32.const 100))", sleep));
+    // The case for it asks for 100 records.
+    let guest = Guest::new().with(names::POLL, &when("(i32.eq (local.get 0) (i32.const 100))", SLEEP));
     let report = test(&guest, Kind::Source, None).await?;
     assert_eq!(failed(&report), BTreeSet::from([16]));
     assert!(report.growth.is_empty(), "nobody waits for a million of them");
@@ -157,6 +160,37 @@ async fn state_that_an_instance_before_it_has_left() -> Result<()> {
 }
 
 #[tokio::test]
+async fn going_on_from_what_was_committed_is_seen_only_in_what_a_fresh_instance_reads() -> Result<()> {
+    let nothing = (Verdict::Skipped, "the plugin put no offset and no state to go on from");
+    let unread = (Verdict::Skipped, "the fresh instance read no committed offset or state before it put its own");
+    let key = r#"(data (i32.const 8) "1")"#;
+    let put = "(drop (call $state_put (i32.const 8) (i32.const 1) (i32.const 8) (i32.const 1)))";
+    let get = "(drop (call $state_get (i32.const 8) (i32.const 1) (i32.const 64) (i32.const 8)))";
+    let put_offset = "(drop (call $offset_put (i32.const 8) (i32.const 1) (i32.const 8) (i32.const 1)))";
+    let get_offset = "(drop (call $offset_get (i32.const 8) (i32.const 1) (i32.const 64) (i32.const 8)))";
+    for (open, poll, expected) in [
+        (get, String::new(), nothing),
+        ("", put.to_owned(), unread),
+        ("", put_offset.to_owned(), unread),
+        ("", format!("{put} {get}"), unread),
+        ("", format!("{get} {put}"), (Verdict::Pass, "")),
+        (get, put.to_owned(), (Verdict::Pass, "")),
+        (get_offset, put_offset.to_owned(), (Verdict::Pass, "")),
+        (get_offset, put.to_owned(), unread),
+    ] {
+        let guest = Guest::new()
+            .field(key)
+            .with(names::OPEN, &format!("{open} (i64.const 0)"))
+            .with(names::POLL, &format!("{poll} (i64.const 0)"));
+        let report = test(&guest, Kind::Source, None).await?;
+        assert_eq!(failed(&report), BTreeSet::new());
+        assert_eq!(verdict(&report, 37), Some(expected), "{open} {poll}");
+        assert_eq!(verdict(&report, 12), Some((Verdict::Pass, "")), "{open} {poll}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn frames_of_a_newer_minor() -> Result<()> {
     let minor = format!("(i32.load16_u (i32.const {}))", INPUT as usize + header::MINOR);
     let said = r#"(data (i32.const 8) "too new")"#;
@@ -200,6 +234,43 @@ async fn a_leak() -> Result<()> {
         let guest = Guest::new().field("(global $n (mut i32) (i32.const 0))").with(export, body);
         breaks(guest, kind, &[71]).await?;
     }
+    Ok(())
+}
+
+/// What a sink answers to records that are to come again.
+const BUSY: &str = "(call $set_error (i32.const -1) (i32.const 8) (i32.const 4)) (return (i64.const -1))";
+
+#[tokio::test]
+async fn what_refuses_all_records_is_not_said_to_keep_what_is_about_those_it_takes() -> Result<()> {
+    let mut later = FrameBuilder::new();
+    later.result(0, Disposition::Retry, None);
+    (1..5).for_each(|n| later.result(n, Disposition::NotAttempted, None));
+    let mut guest = Guest::new().field(r#"(data (i32.const 8) "busy")"#).with(names::ASSIGNED, "(i64.const 0)");
+    let answer = guest.data(&later.finish()?);
+    // Each of the five of ordinary work by itself, and any other number as a whole.
+    let one_by_one = format!("(if (i32.eq {} (i32.const 5)) (then (return (i64.const {answer}))))", count());
+    for refusal in [String::new(), one_by_one] {
+        let guest = guest.clone().with(names::WRITE, &format!("{refusal} {BUSY}"));
+        let report = test(&guest, Kind::Sink, None).await?;
+        assert_eq!(failed(&report), BTreeSet::new());
+        for (rule, case) in [(21, "flush"), (25, "assigned"), (71, "growth")] {
+            let reason = format!("case {case} was refused: ordinary records are refused");
+            assert_eq!(verdict(&report, rule), Some((Verdict::Skipped, reason.as_str())));
+        }
+        assert!(report.growth.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_that_are_refused_do_not_count_as_those_of_many_calls() -> Result<()> {
+    // More than ordinary work has: of 1000 calls, 8 are of such batches, and one is larger than its buffer.
+    let body = format!("(if (i32.gt_u {} (i32.const 5)) (then {BUSY})) (i64.const 0)", count());
+    let guest = Guest::new().field(r#"(data (i32.const 8) "busy")"#).with(names::WRITE, &body);
+    let report = test(&guest, Kind::Sink, None).await?;
+    assert_eq!(failed(&report), BTreeSet::new());
+    let growth = report.growth.first().context("what the calls came to")?;
+    assert_eq!((growth.calls, growth.records), (CALLS, CALLS / 1000 * 991));
     Ok(())
 }
 

@@ -11,14 +11,14 @@ use sandbar_tests::wat::Guest;
 use serde_json::{Value, json};
 
 /// Runs the program, and returns its exit code and what it printed.
-fn conformance(folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
+pub(crate) fn conformance(folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
     let output = Command::new(built::sandbar()?).arg("conformance").args(args).current_dir(folder).output()?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes);
     Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
 }
 
 /// A folder with a guest of that name in it.
-fn with(guest: &Guest) -> Result<tempfile::TempDir> {
+pub(crate) fn with(guest: &Guest) -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("wat.wasm"), guest.build()?)?;
     Ok(folder)
@@ -106,6 +106,55 @@ fn what_cannot_be_tried_is_told_apart_from_what_fails() -> Result<()> {
         let (code, out, error) = conformance(folder.path(), args)?;
         assert!(code == Some(2) && error.contains(words), "{args:?}: {code:?} {out} {error}");
     }
+    Ok(())
+}
+
+#[test]
+fn one_rule_of_a_file_that_is_no_plugin_is_not_tried() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("wat.wasm"), "nonsense")?;
+    let (code, out, error) = conformance(folder.path(), &["wat.wasm", "--rule", "R13"])?;
+    assert_eq!(code, Some(2), "{out}");
+    let told =
+        "error: wat.wasm: R13 was not tried, R1 is broken: the file is not WebAssembly: it looks like text\nhint: ";
+    assert!(error.contains(told), "{error}");
+    let (code, out, _) = conformance(folder.path(), &["wat.wasm", "--rule", "R1", "--json"])?;
+    let report: Value = serde_json::from_str(&out)?;
+    assert_eq!((code, report.get("others")), (Some(1), None), "{out}");
+    Ok(())
+}
+
+#[test]
+fn one_rule_of_a_plugin_that_traps_when_it_is_opened_is_not_tried() -> Result<()> {
+    let folder = with(&Guest::new().with(names::OPEN, "unreachable"))?;
+    let ask = |more: &[&str]| -> Result<_> {
+        let (code, out, error) =
+            conformance(folder.path(), &[&["wat.wasm", "--kind", "sink", "--json"], more].concat())?;
+        Ok((code, serde_json::from_str::<Value>(&out)?, error))
+    };
+    let (code, report, error) = ask(&["--rule", "R13"])?;
+    assert_eq!((code, &report["rules"][0]["verdict"]), (Some(2), &json!("skipped")), "{report:#}");
+    assert!(error.contains("error: wat.wasm: R13 was not tried, R70 is broken: open: "), "{error}");
+    assert_eq!((&report["others"][0]["rule"], &report["others"][0]["verdict"]), (&json!("R70"), &json!("fail")));
+    // What it breaks is told as ever, and what is read from its bytes needs no opening.
+    for (rule, expected) in [("R70", 1), ("R1", 0)] {
+        let (code, report, _) = ask(&["--rule", rule])?;
+        assert_eq!((code, report.get("others")), (Some(expected), None), "{report:#}");
+    }
+    let (code, report, _) = ask(&[])?;
+    assert_eq!((code, &report["not_opened"][0]["kind"]), (Some(1), &json!("sink")));
+    let reason = report["not_opened"][0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("open: "), "{reason}");
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_breaks_a_rule_after_it_was_opened_was_opened() -> Result<()> {
+    let folder = with(&Guest::new().with(names::CLOSE, "unreachable"))?;
+    let (code, out, error) = conformance(folder.path(), &["wat.wasm", "--kind", "sink", "--rule", "R13", "--json"])?;
+    let report: Value = serde_json::from_str(&out)?;
+    assert_eq!((code, &report["not_opened"]), (Some(2), &json!([])), "{report:#}");
+    assert!(error.contains("R13 was not tried, R70 is broken: close: "), "{error}");
     Ok(())
 }
 

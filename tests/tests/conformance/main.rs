@@ -60,6 +60,12 @@ pub(crate) fn failed(report: &Report) -> BTreeSet<u16> {
     failed.filter_map(|rule| rule.rule.strip_prefix('R')?.parse().ok()).collect()
 }
 
+/// What became of a rule, and why it was skipped.
+pub(crate) fn verdict(report: &Report, number: u16) -> Option<(Verdict, &str)> {
+    let rule = report.rules.iter().find(|rule| rule.rule == format!("R{number}"))?;
+    Some((rule.verdict, rule.reason.as_deref().unwrap_or_default()))
+}
+
 /// The guest breaks these rules, as this kind, and no other.
 pub(crate) async fn breaks(guest: Guest, kind: Kind, rules: &[u16]) -> Result<()> {
     let report = test(&guest, kind, None).await?;

@@ -3,7 +3,7 @@
 mod input;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use sandbar_abi::manifest::Kind;
@@ -12,7 +12,7 @@ use super::failure::{Failure, Outcome};
 use super::inspect::read_plugin;
 use super::worker::runtime;
 use super::{logging, text};
-use crate::conformance::{self, Options, Report, Rule};
+use crate::conformance::{self, Options, Report, Rule, RuleReport, Verdict};
 use crate::plugins::{self, Admitted, Plugin, Refusal};
 use crate::sandbox::{Compiled, Engine};
 use crate::trust::Policy;
@@ -32,7 +32,8 @@ const CALLS: u64 = 1_000_000;
 /// A plugin of several kinds is tested as each of them, unless --kind or the definition names one. A plugin that refuses
 /// a record with an error class or a disposition passes; one that traps does not.
 ///
-/// The exit code is 1 where a rule is broken, and 2 where the plugin could not be tried.
+/// The exit code is 1 where a rule is broken, and 2 where the plugin could not be tried. With --rule it is about that rule:
+/// 2 where it was skipped and another is broken.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -99,6 +100,9 @@ pub(super) fn run(args: &ConformanceArgs) -> Outcome {
     if !report.is_ok() {
         return Err(Failure::Reported);
     }
+    if let Some(untried) = untried(&args.file, &report) {
+        return Err(untried);
+    }
     let reasons = report.not_opened.iter().map(|not| format!("as a {}: {}", not.kind.name(), not.reason));
     let reasons: Vec<_> = reasons.collect();
     if reasons.is_empty() {
@@ -106,6 +110,19 @@ pub(super) fn run(args: &ConformanceArgs) -> Outcome {
     }
     let message = format!("{}: could not be opened, {}", args.file.display(), reasons.join("; "));
     Err(Failure::new(message).hint("--definition or --config say how it is opened").untried())
+}
+
+/// That the one rule asked for was not tried while others are broken, which may be why.
+fn untried(file: &Path, report: &Report) -> Option<Failure> {
+    let wanted = report.rules.iter().find(|rule| rule.verdict == Verdict::Skipped)?;
+    let seen = |rule: &RuleReport| rule.findings.first().map(|finding| format!(": {}", finding.seen));
+    let others = report.others.iter().map(|rule| format!("{} is broken{}", rule.rule, seen(rule).unwrap_or_default()));
+    let others: Vec<_> = others.collect();
+    if others.is_empty() {
+        return None;
+    }
+    let message = format!("{}: {} was not tried, {}", file.display(), wanted.rule, others.join("; "));
+    Some(Failure::new(message).hint("without --rule, all that is broken is told in full").untried())
 }
 
 fn test(args: &ConformanceArgs) -> Outcome<Report> {

@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::conformance::newer::newer;
 use crate::conformance::records::Made;
 use crate::conformance::trial::{Answer, Blame, Step, Stop, Trial};
-use crate::sandbox::{Instance, Outcomes};
+use crate::sandbox::Instance;
 
 /// What is large for a record: about what brokers take.
 const LARGE: usize = 1 << 20;
@@ -218,11 +218,7 @@ async fn once(trial: &mut Trial<'_>, batch: Option<&Batch>, is_newer: bool) -> S
 
 async fn describe(trial: &mut Trial<'_>, instance: &mut Instance, batch: &Batch) -> Step<String> {
     let Some(answer) = trial.put(instance, batch).await? else { return Ok(REFUSED.to_owned()) };
-    let count = |wanted: Disposition| match &answer.outcomes {
-        Outcomes::AllOk if wanted == Disposition::Ok => batch.len(),
-        Outcomes::AllOk => 0,
-        Outcomes::Each(each) => each.iter().filter(|outcome| outcome.disposition == wanted).count(),
-    };
+    let count = |wanted| answer.count(wanted, batch);
     let outputs = answer.output.as_ref().map_or(0, Batch::len);
     let (ok, filtered, failed) = (count(Disposition::Ok), count(Disposition::Filtered), count(Disposition::Failed));
     Ok(format!("{outputs} outputs, {ok} ok, {filtered} filtered, {failed} failed"))

@@ -77,12 +77,22 @@ pub(super) async fn abandoned(trial: &mut Trial<'_>) -> Step {
     trial.work(&mut instance).await?;
     trial.work(&mut instance).await?;
     let mut ledger = instance.into_ledger();
-    ledger.take_staged();
+    let (offsets, state) = ledger.take_staged();
     trial.blame = Blame::Breaks(37);
     let mut instance = trial.open_from(ledger, |_| {}).await?;
     trial.work(&mut instance).await?;
     trial.blame = Blame::Nothing;
-    trial.end(instance).await
+    let has_read = instance.has_read_kept();
+    trial.end(instance).await?;
+    if has_read {
+        return Ok(());
+    }
+    // That it was opened again says that it needs no close, and nothing of where it went on.
+    trial.kept(12);
+    Err(Stop::Skip(match offsets.is_empty() && state.is_empty() {
+        true => "the plugin put no offset and no state to go on from".to_owned(),
+        false => "the fresh instance read no committed offset or state before it put its own".to_owned(),
+    }))
 }
 
 pub(super) async fn errors(trial: &mut Trial<'_>) -> Step {

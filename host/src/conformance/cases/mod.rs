@@ -126,7 +126,12 @@ impl Case {
             Self::Flush => ("flush", SINK, &[21], "flushes with something written, and with nothing"),
             Self::Assigned => ("assigned", SINK, &[25], "assigns partitions, takes them away, assigns them again"),
             Self::PollLimits => ("poll-limits", SOURCE, &[15], "polls for 1 to 10,000 records of 1 byte to 1 MiB"),
-            Self::PollPace => ("poll-pace", SOURCE, &[16], "polls four times and looks at clock and fuel"),
+            Self::PollPace => (
+                "poll-pace",
+                SOURCE,
+                &[16],
+                "polls four times and looks at fuel and clock, less the time that requests take",
+            ),
             Self::EndOfData => ("end-of-data", SOURCE, &[17], "polls up to 200 times, and again after the end"),
             Self::Committed => ("committed", SOURCE, &[18], "tells a source twice that a batch is durable"),
             Self::Growth => (
