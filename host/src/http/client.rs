@@ -105,7 +105,7 @@ impl Client {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let answered = tokio::time::timeout(limit, self.follow(request)).await;
         answered.unwrap_or_else(|_| {
-            let by = if limit == self.policy.timeout { ", which is sandbox.http.timeout.ms" } else { "" };
+            let by = if limit == self.policy.timeout { "; sandbox.http.timeout.ms sets it" } else { "" };
             let message = format!("{host}: there was no whole answer within {} ms{by}", limit.as_millis());
             Err(Failure { kind: FailureKind::Timeout, message })
         })

@@ -131,7 +131,7 @@ impl SinkPump {
                     if !context.plan.errors.tolerate
                         && let Some(first) = outcomes.first_failed()
                     {
-                        self.keep_before(context, source, &part, first).await?;
+                        self.keep_before(context, source, &part, &outcomes, first).await?;
                     }
                     context.fail(&source.batch, failures).await?;
                     context.progress.add_out(written(&outcomes, resolved));
@@ -283,12 +283,15 @@ impl SinkPump {
         context: &mut Context,
         source: &PartitionBatch,
         part: &Batch,
+        outcomes: &Outcomes,
         first: usize,
     ) -> Result<(), TaskError> {
-        if self.sink.ledger().is_some_and(|ledger| ledger.has_staged()) {
-            return Ok(());
-        }
-        self.advance(context, source, part, first);
+        let keeps_state = self.sink.ledger().is_some_and(|ledger| ledger.has_staged());
+        let next = part.frame().record(first).and_then(|record| record.offset);
+        let Some(next) = next.filter(|_| self.chain.stages.is_empty() && !keeps_state) else { return Ok(()) };
+        let before = source.batch.frame().records().take_while(|record| record.offset != Some(next)).count();
+        context.consumed(&source.partition, next, before);
+        context.progress.add_out(written(outcomes, first));
         self.commit(context).await
     }
 
@@ -339,6 +342,6 @@ fn answer(start: &[AssignedPartition], partition: &TopicPartition) -> Option<i64
 fn written(outcomes: &Outcomes, resolved: usize) -> usize {
     match outcomes {
         Outcomes::AllOk => resolved,
-        Outcomes::Each(each) => each.iter().filter(|o| o.disposition == Disposition::Ok).count(),
+        Outcomes::Each(each) => each.iter().take(resolved).filter(|o| o.disposition == Disposition::Ok).count(),
     }
 }

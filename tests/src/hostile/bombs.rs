@@ -59,7 +59,8 @@ pub(super) fn all() -> Result<Vec<Hostile>> {
     let body = [leb(u32::MAX as usize), vec![0]].concat();
     count.extend(leb(body.len()));
     count.extend(body);
-    all.push(Hostile::new("bomb-count", count, Fate::Refused("the module is not valid".to_owned())));
+    let because = Fate::Refused("4294967295 functions, a plugin may have 50000".to_owned());
+    all.push(Hostile::new("bomb-count", count, because));
 
     for (name, field, because) in [
         ("table", "(table 10000000 funcref)".to_owned(), "table"),

@@ -37,7 +37,7 @@ async fn the_shortest_of_the_times_holds() -> Result<()> {
     let short = Duration::from_millis(50);
     let client = Reach { timeout: Some(short), ..Reach::only(&server) }.client().await?;
     let message = failure(&client, &get(server.url("/")), FailureKind::Timeout).await?;
-    assert_eq!(message, "127.0.0.1: there was no whole answer within 50 ms");
+    assert_eq!(message, "127.0.0.1: there was no whole answer within 50 ms; sandbox.http.timeout.ms sets it");
     server.wait_closed(1).await?;
 
     let client = Reach::only(&server).client().await?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use sandbar::broker::Broker;
 use sandbar::control::ConnectorStatus;
 use sandbar_tests::http_server::{Asked, HttpServer, Reply};
 use sandbar_tests::scenario::Home;
@@ -16,6 +17,7 @@ use crate::{COUNT, config, counts};
 sandbar_tests::on_both_brokers!(
     a_webhook_takes_each_record_once,
     batches_are_split_around_the_record_to_blame,
+    what_was_taken_is_not_sent_again_when_a_record_ends_the_task,
     what_is_not_granted_is_refused_before_the_start,
 );
 
@@ -136,6 +138,39 @@ async fn batches_are_split_around_the_record_to_blame(home: &Home) -> Result<()>
     check_taken(&book)
 }
 
+async fn what_was_taken_is_not_sent_again_when_a_record_ends_the_task(home: &Home) -> Result<()> {
+    /// How often the server refuses the record before it takes it after all.
+    const REFUSALS: u32 = 3;
+    let book = Book::default();
+    let server = HttpServer::start({
+        let book = book.clone();
+        move |asked: &Asked| match number(asked) {
+            Ok(number) => book.answer(&[number], |number, tries| {
+                (number == BAD && tries <= REFUSALS).then(|| Reply::status(404).body("not yet"))
+            }),
+            Err(error) => Reply::status(500).body(format!("{error:#}")),
+        }
+    })
+    .await?;
+    home.install(&["http-sink"])?;
+    let from = home.name("from");
+    home.define("hook", &config("http-sink", &server, json!({ "topics": from, "url": server.url("/in") })))?;
+    let broker = home.broker().await?;
+    topics::create(&*broker, &from, 1).await?;
+    write(&*broker, &from).await?;
+    let mut worker = home.start_inside()?;
+    // Each refusal ends the task, and it starts again by itself.
+    let all = |sink: &ConnectorStatus| sink.totals().records_out >= COUNT;
+    worker.until_connector(&home.name("hook"), "has delivered all", all).await?;
+    worker.stop().await?;
+
+    let taken = book.pages(|pages| pages.taken.clone());
+    ensure!(taken == (0..COUNT).collect::<Vec<_>>(), "{} were taken, or not in order: {taken:?}", taken.len());
+    let tries = book.pages(|pages| pages.tries.get(&BAD).copied());
+    ensure!(tries == Some(REFUSALS + 1), "{tries:?} tries of {BAD}");
+    Ok(())
+}
+
 async fn what_is_not_granted_is_refused_before_the_start(home: &Home) -> Result<()> {
     home.install(&["http-sink"])?;
     let config = json!({ "connector.class": "http-sink", "topics": home.name("from"), "url": "http://127.0.0.1/" });
@@ -157,12 +192,7 @@ async fn deliver(home: &Home, config: &Value) -> Result<()> {
     home.define("hook", &config)?;
     let broker = home.broker().await?;
     topics::create(&*broker, &from, PARTITIONS).await?;
-    topics::write(&*broker, &from, |frame| {
-        for n in 0..COUNT {
-            frame.record(Some(format!("key-{n}").as_bytes()), Some(format!("{{\"n\":{n}}}").as_bytes()));
-        }
-    })
-    .await?;
+    write(&*broker, &from).await?;
     let mut worker = home.start_inside()?;
     let all = |sink: &ConnectorStatus| sink.totals().records_out >= COUNT - 1;
     worker.until_connector(&home.name("hook"), "has delivered the others", all).await?;
@@ -177,6 +207,16 @@ async fn deliver(home: &Home, config: &Value) -> Result<()> {
         ensure!(header(name) == Some(expected), "{name} of {:?}", rows[0]);
     }
     Ok(())
+}
+
+/// Writes all numbers.
+async fn write(broker: &dyn Broker, topic: &str) -> Result<()> {
+    topics::write(broker, topic, |frame| {
+        for n in 0..COUNT {
+            frame.record(Some(format!("key-{n}").as_bytes()), Some(format!("{{\"n\":{n}}}").as_bytes()));
+        }
+    })
+    .await
 }
 
 /// Makes sure that each number but the bad one was taken, once.
