@@ -23,7 +23,7 @@ const HEAD_BYTES: usize = 64 << 10;
 pub(crate) struct Stop {
     /// The first record that is left.
     pub(crate) at: usize,
-    /// What stands in its way; nothing if it is only time.
+    /// What stands in its way; nothing if the next call can go on at once.
     pub(crate) error: Option<Error>,
 }
 

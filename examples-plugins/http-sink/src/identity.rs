@@ -1,11 +1,11 @@
 //! The name by which a receiver knows a record again: topic, partition and offset, and which of those that came of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sandbar_plugin::InputRecord;
 
 /// Where a record was read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     topic: String,
     partition: i32,
@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     /// How many records of each place have been named.
-    named: HashMap<Place, u32>,
+    named: BTreeMap<Place, u32>,
     /// The names of this call, by index.
     call: Vec<Option<Identity>>,
     /// How many records of the batch are not resolved.

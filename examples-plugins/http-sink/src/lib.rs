@@ -60,16 +60,10 @@ impl Sink for HttpSink {
         Ok(())
     }
 
-    // What comes next begins anew, wherever the last batch ended.
-
     fn assigned(&mut self, _partitions: &[AssignedPartition]) -> Result<Vec<AssignedPartition>> {
+        // What comes next begins anew, wherever the last batch was left.
         self.carry = Carry::default();
         Ok(Vec::new())
-    }
-
-    fn revoked(&mut self, _partitions: &[AssignedPartition]) -> Result<()> {
-        self.carry = Carry::default();
-        Ok(())
     }
 }
 

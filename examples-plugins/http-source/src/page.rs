@@ -25,8 +25,8 @@ impl Page {
         let from = address::place(asked);
         if response.body.is_empty() {
             let mut after = Offset { next: None, skip: 0, last: None, ..at.clone() };
-            if at.next.is_some() {
-                // What marks that page is nothing to ask the first one with.
+            if at.next.is_some() || at.skip > 0 {
+                // The marks are of another address, or of an answer that was not given to its end.
                 after.forget_marks();
             }
             return Ok(Self { records: Vec::new(), after, leads_on: false });
@@ -141,4 +141,24 @@ fn next(settings: &Settings, document: &RawValue, response: &Response, asked: &s
         return Err(Error::fatal(format!("the next page of {from} is on another server: {there}")));
     }
     Ok(Some(next).filter(|next| next != asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use sandbar_plugin::serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_body_keeps_the_marks_of_what_was_given_whole_and_of_nothing_else() {
+        let settings = Settings::new(serde_json::from_value(json!({"url": "https://api/"})).unwrap()).unwrap();
+        let whole = Offset { cursor: Some("c".into()), etag: Some("v1".into()), ..Offset::default() };
+        let unmarked = Offset { etag: None, ..whole.clone() };
+        let page = Offset { next: Some("https://api/2".into()), ..whole.clone() };
+        let part = Offset { skip: 2, last: Some("x".into()), ..whole.clone() };
+        for (at, expected) in [(&whole, &whole), (&page, &unmarked), (&part, &unmarked)] {
+            let read = Page::read(&settings, at, "https://api/", &Response::default()).unwrap();
+            assert_eq!(read.after, *expected, "{at:?}");
+        }
+    }
 }

@@ -358,6 +358,25 @@ fn a_second_crash_does_not_hide_what_changed_before_the_first() {
 }
 
 #[test]
+fn what_changed_within_the_second_it_is_marked_with_is_not_hidden() {
+    let document = Rc::new(RefCell::new("[1,2,3]"));
+    let served = Rc::clone(&document);
+    let http = testing::http(move |request| {
+        if header(request, "If-Modified-Since").is_some() {
+            return Ok(answer(304, ""));
+        }
+        Ok(Response { headers: vec![("Last-Modified".into(), "then".into())], ..answer(200, *served.borrow()) })
+    });
+    let mut source = open(json!({}));
+    source.poll(2).unwrap();
+    source.commit();
+    source.crash().unwrap();
+    *document.borrow_mut() = "[0,1,2,3]";
+    assert_eq!(texts(&source.poll(100).unwrap()), ["3"]);
+    assert_eq!(until_asked(&mut source, &http, 3), ["0", "1", "2", "3"]);
+}
+
+#[test]
 fn what_has_not_changed_is_not_sent_again() {
     let http = testing::http(|request| {
         if header(request, "If-None-Match") == Some("\"v1\"") && header(request, "If-Modified-Since") == Some("then") {
