@@ -4,10 +4,9 @@ use std::fmt::Display;
 
 use sandbar_abi::names::MAX_TEXT_BYTES;
 
-/// A text without what is too much of it for a log or a status.
-pub(crate) fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-    text
+/// As much of a text as a log, a status or a header takes.
+pub(crate) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
 /// Several messages as one line.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use sandbar_abi::status::CloseReason;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::connector::Connector;

@@ -1,6 +1,8 @@
 //! The life of one task as a pure machine: what has happened, and now what time it is, gives what to do next.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::task::Backoff;
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use sandbar_abi::manifest::{Access, Kind};
 use sandbar_abi::message::Open;
 use sandbar_abi::names::ABI_MINOR;
 use sandbar_abi::status::CloseReason;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::config::{
     ConnectorSettings, InjectSettings, PluginSettings, Properties, SandboxSettings, SystemSecrets, Tolerance,
@@ -192,7 +192,7 @@ async fn split(settings: &ConnectorSettings, own: &StagePlan) -> Result<Vec<Valu
         open,
         limits: own.limits.clone(),
         grants: own.grants.clone(),
-        log: LogQuota::new(Instant::now()),
+        log: LogQuota::new(Instant::now().into_std()),
         meter: Arc::default(),
     };
     let ledger = Ledger::new("", own.limits.state_max_bytes);

@@ -1,9 +1,9 @@
 //! Compares what connectors shall run with to what they run with, and plans the difference.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use sandbar_abi::status::CloseReason;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::connector::{Problem, Setup};

@@ -32,14 +32,14 @@ pub enum LoadError {
     Compile(#[from] CompileError),
 }
 
-/// Why the bytes of a file are not taken: everything that was found.
+/// Why the bytes of a file are not taken: everything that was found. Names in it are the file's, and may be of any length.
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// They may not be loaded here. What else is wrong with them nobody has looked at.
-    #[error("{}", one_line(.0))]
+    #[error("{}", cut(&one_line(.0)))]
     Untrusted(Vec<TrustError>),
     /// They break the rules for plugins.
-    #[error("{}", one_line(.0))]
+    #[error("{}", cut(&one_line(.0)))]
     Invalid(Vec<PluginError>),
 }
 
@@ -60,12 +60,12 @@ pub fn admit(wasm: &[u8], signature: Option<&[u8]>, trust: &Policy) -> Result<Ad
 }
 
 impl Refusal {
-    /// The reasons, one by one. Names in them are the file's, and may be of any length.
+    /// The reasons, one by one.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         match self {
-            Self::Untrusted(reasons) => reasons.iter().map(|reason| cut(reason.to_string())).collect(),
-            Self::Invalid(reasons) => reasons.iter().map(|reason| cut(reason.to_string())).collect(),
+            Self::Untrusted(reasons) => reasons.iter().map(|reason| cut(&reason.to_string()).to_owned()).collect(),
+            Self::Invalid(reasons) => reasons.iter().map(|reason| cut(&reason.to_string()).to_owned()).collect(),
         }
     }
 }
@@ -87,5 +87,24 @@ impl Loader {
         let Admitted { trust, inspection } = admit(&wasm, signature.as_deref(), &self.trust)?;
         let compiled = Compiled::new(&self.engine, &wasm, self.cache.as_ref())?;
         Ok(Plugin { trust, inspection, compiled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use sandbar_abi::names::MAX_TEXT_BYTES;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_quotes_no_more_of_a_file_than_a_log_takes() -> Result<(), Box<dyn Error>> {
+        let wasm = wat::parse_str(format!("(module (import \"{}\" \"f\" (func)))", "n".repeat(100_000)))?;
+        let refusal = admit(&wasm, None, &Policy::default()).err().ok_or("it must be refused")?;
+        let text = refusal.to_string();
+        assert!((MAX_TEXT_BYTES - 3..=MAX_TEXT_BYTES).contains(&text.len()), "{} bytes", text.len());
+        assert!(refusal.reasons().iter().all(|reason| reason.len() <= MAX_TEXT_BYTES));
+        Ok(())
     }
 }

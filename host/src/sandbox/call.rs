@@ -31,6 +31,7 @@ const MAX_THROTTLE: Duration = Duration::from_secs(3600);
 impl Instance {
     /// Copies bytes into the guest's input buffer, asking for a larger one first where it is too small.
     pub(super) async fn pass(&mut self, call: &'static str, bytes: &[u8]) -> Result<(u32, u32), CallError> {
+        self.alive()?;
         let len = clamp(bytes.len());
         let (mut ptr, capacity) = self.input;
         if bytes.len() > capacity {
@@ -88,11 +89,16 @@ impl Instance {
         }
     }
 
-    pub(super) fn begin(&mut self, place: StatePlace) -> Result<(), CallError> {
+    fn alive(&self) -> Result<(), CallError> {
         if self.is_dead {
             let message = "an earlier call broke the instance, it is not called again".to_owned();
             return Err(self.error("start", CallErrorKind::Start(message)));
         }
+        Ok(())
+    }
+
+    pub(super) fn begin(&mut self, place: StatePlace) -> Result<(), CallError> {
+        self.alive()?;
         self.returned = None;
         let deadline = Instant::now() + self.limits.call_timeout;
         let state = self.store.data_mut();
@@ -222,7 +228,8 @@ impl Instance {
             return Err(self.violation(call, too_long.into()));
         }
         // What is wrong may be quoted, and be all of it.
-        serde_json::from_slice(bytes).map_err(|e| self.violation(call, Violation::Json(cut(e.to_string())).into()))
+        serde_json::from_slice(bytes)
+            .map_err(|e| self.violation(call, Violation::Json(cut(&e.to_string()).to_owned()).into()))
     }
 
     pub(super) fn export<T>(&self, call: &'static str, function: Option<T>) -> Result<T, CallError> {

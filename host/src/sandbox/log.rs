@@ -89,7 +89,7 @@ pub enum Taken {
 pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT_BYTES)]) {
         // What stands for a byte that is no text is three.
-        Cow::Owned(text) => Cow::Owned(cut(text)),
+        Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
         text => text,
     }
 }

@@ -1,10 +1,10 @@
 //! Checks what a guest says of its input records: every one accounted for, once, and in an order offsets can follow.
 
-use sandbar_abi::names::MAX_TEXT_BYTES;
 use sandbar_abi::{Disposition, Frame};
 
 use super::violation::Violation;
 use crate::batch::Batch;
+use crate::text::cut;
 
 /// What a poll returned.
 #[derive(Debug)]
@@ -97,7 +97,10 @@ pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, Vio
             None => return Err(Violation::ResultOfNothing { input: index, inputs }),
             Some(Some(_)) => return Err(Violation::ResultTwice(index)),
             Some(slot) => {
-                *slot = Some(Outcome { disposition: result.disposition, message: result.message.map(cut) });
+                *slot = Some(Outcome {
+                    disposition: result.disposition,
+                    message: result.message.map(|text| cut(text).to_owned()),
+                });
             }
         }
     }
@@ -113,11 +116,6 @@ pub(super) fn outcomes(frame: &Frame<'_>, inputs: usize) -> Result<Outcomes, Vio
         outcomes.push(outcome);
     }
     Ok(Outcomes::Each(outcomes))
-}
-
-/// A message as long as one may be: it goes into headers of dead letters, which must not outgrow what a broker takes.
-fn cut(message: &str) -> String {
-    message[..message.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
 }
 
 /// Checks that a source keeps to what it was asked for, and that no record names an input: a poll has none, and what is
@@ -161,6 +159,7 @@ pub(super) fn check_output(frame: &Frame<'_>, outcomes: &Outcomes, inputs: usize
 mod tests {
     use Disposition::{Failed, Filtered, NotAttempted, Ok as Good, Retry};
     use sandbar_abi::FrameBuilder;
+    use sandbar_abi::names::MAX_TEXT_BYTES;
 
     use super::*;
 

@@ -1,7 +1,8 @@
 //! The input side that sinks and transforms share: takes partitions up and lets them go, and commits when it is time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;

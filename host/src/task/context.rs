@@ -1,26 +1,24 @@
 //! What the three pumps share: the session, what waits to be committed, and how failures of records are dealt with.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbar_abi::Frame;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::backoff::Backoff;
 use super::dead_letter::{self, Failure};
+use super::pending::Pending;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::stage::Stage;
 use super::{TaskEnd, TaskError};
 use crate::batch::Batch;
-use crate::broker::{
-    Broker, BrokerErrorKind, Commit, Output, Session, SessionSpec, StateChange, TopicPartition, TopicPartitionOffset,
-};
-use crate::sandbox::ENTRY_BYTES;
+use crate::broker::{Broker, BrokerErrorKind, Output, Session, SessionSpec, TopicPartition};
 
 /// How long a commit that the broker cannot take now is tried again before the task gives up.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -41,18 +39,6 @@ pub(super) struct Context {
     pending: Pending,
     /// What a sink was given and has not flushed: no commit may tell of it yet.
     parked: Pending,
-}
-
-/// What is dealt with and not committed, besides the records the session has been handed.
-#[derive(Default)]
-struct Pending {
-    commit: Commit,
-    consumed: BTreeMap<TopicPartition, i64>,
-    /// Dead letters that are not staged yet.
-    letters: Vec<Output>,
-    records: usize,
-    bytes: usize,
-    since: Option<Instant>,
 }
 
 impl Context {
@@ -109,25 +95,15 @@ impl Context {
             if let Some(ledger) = stage.ledger()
                 && ledger.has_staged()
             {
-                let (offsets, state) = ledger.take_staged();
-                let open = self.open_part();
-                // They count as records do: what is not committed is in memory, and a plugin may change much with each call.
-                open.bytes += (offsets.len() + state.len()) * ENTRY_BYTES;
-                open.bytes +=
-                    offsets.iter().map(|o| o.partition.len() + o.offset.as_ref().map_or(0, String::len)).sum::<usize>();
-                open.bytes +=
-                    state.iter().map(|s| s.key.len() + s.value.as_ref().map_or(0, bytes::Bytes::len)).sum::<usize>();
-                open.commit.source_offsets.extend(offsets);
-                open.commit.state.extend(state);
+                let staged = ledger.take_staged();
+                self.open_part().absorb(staged);
             }
         }
     }
 
     /// Takes note that everything before an offset is dealt with.
     pub(super) fn consumed(&mut self, partition: &TopicPartition, next_offset: i64, records: usize) {
-        let open = self.open_part();
-        open.consumed.insert(partition.clone(), next_offset);
-        open.records += records;
+        self.open_part().consumed(partition, next_offset, records);
         self.progress.add_in(records);
     }
 
@@ -169,9 +145,7 @@ impl Context {
             }
         }
         self.progress.add_out(batch.len());
-        let open = self.open_part();
-        open.records += batch.len();
-        open.bytes += batch.bytes().len();
+        self.open_part().staged(batch.len(), batch.bytes().len());
         Ok(())
     }
 
@@ -201,9 +175,9 @@ impl Context {
         failures.iter().for_each(|_| self.progress.add_dead_letter());
         let parks = self.parks();
         let open = self.open_part();
-        open.records += failures.len();
+        open.staged(failures.len(), 0);
         if parks {
-            open.letters.extend(outputs);
+            open.park(outputs);
             return Ok(());
         }
         for output in outputs {
@@ -237,56 +211,37 @@ impl Context {
     }
 
     fn open_part(&mut self) -> &mut Pending {
-        let open = if self.parks() { &mut self.parked } else { &mut self.pending };
-        open.since.get_or_insert_with(Instant::now);
-        open
+        if self.parks() { self.parked.begin() } else { self.pending.begin() }
     }
 
     /// The sink has flushed: what it was given may be committed.
     pub(super) async fn unpark(&mut self) -> Result<(), TaskError> {
-        let parked = std::mem::take(&mut self.parked);
-        for output in parked.letters {
+        let mut parked = std::mem::take(&mut self.parked);
+        for output in parked.take_letters() {
             self.bury(output).await?;
         }
-        let pending = &mut self.pending;
-        pending.commit.source_offsets.extend(parked.commit.source_offsets);
-        pending.commit.state.extend(parked.commit.state);
-        pending.consumed.extend(parked.consumed);
-        pending.records += parked.records;
-        pending.bytes += parked.bytes;
-        pending.since = pending.since.or(parked.since);
+        self.pending.append(parked);
         Ok(())
     }
 
     /// Whether there is anything to commit, once a sink has flushed.
     pub(super) fn is_dirty(&self) -> bool {
-        self.pending.since.or(self.parked.since).is_some()
+        !(self.pending.is_empty() && self.parked.is_empty())
     }
 
     /// How long until there is to be a commit; zero where it is due.
     pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
-        let since = self.pending.since.or(self.parked.since)?;
-        let pace = &self.plan.pace;
-        let records = self.pending.records + self.parked.records;
-        if records >= pace.commit_records || self.pending.bytes + self.parked.bytes >= pace.commit_bytes {
-            return Some(Duration::ZERO);
-        }
-        Some((since + pace.commit_interval).saturating_duration_since(now))
+        self.pending.due_in(&self.parked, &self.plan.pace, now)
     }
 
     /// Commits everything dealt with so far; of a sink's work, what it has flushed.
     pub(super) async fn commit(&mut self) -> Result<(), TaskError> {
-        if self.pending.since.is_none() {
+        if self.pending.is_empty() {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
-        let mut commit = pending.commit;
-        commit.state = last_changes(commit.state);
-        commit.consumed = pending
-            .consumed
-            .into_iter()
-            .map(|(partition, offset)| TopicPartitionOffset { partition, offset })
-            .collect();
+        let records = pending.records;
+        let commit = pending.into_commit();
         let started = Instant::now();
         let mut backoff = Backoff::new(FIRST_DELAY, Duration::from_secs(2));
         loop {
@@ -304,12 +259,12 @@ impl Context {
             self.progress.set_waiting(None);
         }
         self.progress.add_commit();
-        self.passed += pending.records;
+        self.passed += records;
         // The transaction that failed held no more than this: what broke it has passed, or was not a record.
         if self.careful && self.passed >= self.plan.pace.commit_records {
             self.careful = false;
         }
-        debug!(connector = %self.plan.connector, task = self.plan.task, records = pending.records, took = ?started.elapsed(), "committed");
+        debug!(connector = %self.plan.connector, task = self.plan.task, records, took = ?started.elapsed(), "committed");
         Ok(())
     }
 
@@ -351,15 +306,6 @@ impl Context {
     }
 }
 
-/// The last change of each key: what a commit overwrites itself is work for the broker, and nothing else.
-fn last_changes(changes: Vec<StateChange>) -> Vec<StateChange> {
-    let mut seen = HashSet::new();
-    let mut last: Vec<_> =
-        changes.into_iter().rev().filter(|change| seen.insert((change.scope.clone(), change.key.clone()))).collect();
-    last.reverse();
-    last
-}
-
 /// The tries of one thing.
 pub(super) struct Hold {
     backoff: Backoff,
@@ -383,33 +329,5 @@ fn place(frame: &Frame<'_>, index: usize) -> String {
     match (record.topic_partition.and_then(|tp| tp.partition), record.offset) {
         (Some(partition), Some(offset)) => format!("{topic}-{partition}@{offset}"),
         _ => format!("{topic} #{index} of its batch"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    //! A commit holds one change of each key.
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::broker::{StatePlace, StateScope};
-
-    #[test]
-    fn the_last_change_of_a_key_counts() {
-        let change = |stage: &str, key: &'static str, value: Option<&'static str>| StateChange {
-            scope: StateScope { stage: stage.into(), place: StatePlace::Task },
-            key: Bytes::from(key),
-            value: value.map(Bytes::from),
-        };
-        let changes = vec![
-            change("", "a", Some("1")),
-            change("", "b", Some("1")),
-            change("upper", "a", Some("1")),
-            change("", "a", Some("2")),
-            change("", "b", None),
-        ];
-        let last = [change("upper", "a", Some("1")), change("", "a", Some("2")), change("", "b", None)];
-        assert_eq!(last_changes(changes), last);
     }
 }

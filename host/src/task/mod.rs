@@ -9,6 +9,7 @@ mod consume;
 mod context;
 mod dead_letter;
 mod pace;
+mod pending;
 mod plan;
 mod progress;
 mod sink;

@@ -1,7 +1,9 @@
 //! How fast a stage may start instances: a plugin that dies as often as it is called must not keep the host busy with its
 //! births.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Instances that may follow each other at once: enough to find the bad records of a batch of 500.
 const BURST: u32 = 1_000;

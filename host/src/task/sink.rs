@@ -5,12 +5,13 @@
 //! carefully: it flushes and commits after every batch, so that the next failure concerns that batch alone.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbar_abi::Disposition;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::message::AssignedPartition;
 use sandbar_abi::status::CloseReason;
+use tokio::time::Instant;
 
 use super::chain::Chain;
 use super::consume::{self, Delivery};

@@ -1,9 +1,10 @@
 //! The pump of a source: polls the guest, passes what it returns through the transforms, commits records and offsets.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
+use tokio::time::Instant;
 
 use super::chain::Chain;
 use super::context::Context;

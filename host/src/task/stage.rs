@@ -1,12 +1,12 @@
 //! One plugin of a task, with at most one live instance: opened when it is needed, thrown away when it misbehaves.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::message::Open;
 use sandbar_abi::names::ABI_MINOR;
 use sandbar_abi::status::CloseReason;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::TaskError;
@@ -62,12 +62,12 @@ impl Stage {
                 open,
                 limits: stage.limits.clone(),
                 grants: stage.grants.clone(),
-                log: LogQuota::new(Instant::now()),
+                log: LogQuota::new(Instant::now().into_std()),
                 meter: progress.meter(&stage.alias),
             },
             guest: Guest::Gone(Box::new(Ledger::new(&stage.alias, stage.limits.state_max_bytes))),
             progress: Arc::clone(progress),
-            discards: LogQuota::new(Instant::now()),
+            discards: LogQuota::new(Instant::now().into_std()),
             starts: Starts::new(Instant::now()),
         }
     }
@@ -129,7 +129,7 @@ impl Stage {
 
     /// Never calls the live instance again. What its calls put that succeeded stays.
     pub(super) fn discard(&mut self, why: &CallError) {
-        match self.discards.take(Instant::now()) {
+        match self.discards.take(Instant::now().into_std()) {
             Taken::Yes { dropped } => {
                 let dropped = (dropped > 0).then_some(dropped);
                 info!(stage = %self.alias, error = %why, trace = why.trace, dropped, "the instance is thrown away");

@@ -40,6 +40,10 @@ async fn an_input_buffer_that_is_none() -> Result<()> {
         let mut instance = reserves(at).await?;
         let error = instance.transform(&large(), StatePlace::Task).await.err().context("it must fail")?;
         assert_eq!(error.to_string(), format!("{WHO}: {cause}"));
+        let next =
+            instance.transform(&large(), StatePlace::Task).await.err().context("it must fail again")?.to_string();
+        let broken = next.ends_with("an earlier call broke the instance, it is not called again");
+        assert_eq!(broken, cause.contains("contract violation"), "{next}");
         let (_, state) = instance.into_ledger().take_staged();
         assert_eq!(state.len(), 1, "what the first call put stays");
     }
