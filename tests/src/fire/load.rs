@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::{Scale, Victim};
@@ -15,8 +15,9 @@ use crate::{checks, topics};
 const PARTITIONS: i32 = 4;
 /// The words have so many letters; what is shorter, the records' numbers, is not counted.
 const LETTERS: usize = 8;
-/// How long the rest may take after the last fault. A task that failed often waits for a minute before it starts again.
-const REST: Duration = Duration::from_secs(300);
+/// How long the rest may take after the last fault: a tenth of the records, behind a task that waits for a minute before
+/// it starts again.
+const REST: Duration = Duration::from_secs(900);
 
 /// The topics and connectors of one scenario.
 pub struct Load {
@@ -77,7 +78,7 @@ impl Load {
         let mut counted = 0;
         let mut reader = topics::Counter::open(&*broker, &self.counts).await?;
         wait::until("all records came through", REST, async || {
-            anyhow::ensure!(host.ended()?.is_none(), "the host ended");
+            ensure!(host.ended()?.is_none(), "the host ended");
             counted += reader.more().await?;
             Ok(Seen::when(counted >= u64::from(self.records), || format!("{counted} of {}", self.records)))
         })

@@ -3,6 +3,7 @@
 
 mod kills;
 mod outages;
+mod poison;
 mod proxy;
 
 use anyhow::Result;

@@ -14,7 +14,7 @@ use sandbar_tests::wait::{self, Seen};
 use crate::HOST;
 
 /// So many restarts of the broker, and as many cut-offs.
-const SMALL: Scale = Scale { records: 60_000, faults: 3 };
+const SMALL: Scale = Scale { records: 50_000, faults: 2 };
 const FULL: Scale = Scale { records: 2_000_000, faults: 50 };
 const RATE: u32 = 8_000;
 /// How long the host may need from one fault to the next. A task that failed several times waits for a minute.
@@ -60,7 +60,7 @@ async fn scenario(home: &Home, kafka: &OwnKafka, proxy: &Proxy, scale: Scale, ch
     let total = faults.len();
     while !faults.is_empty() {
         let fault = faults.swap_remove(usize::try_from(chance.among(0..faults.len() as u64))?);
-        work = work.max(load.counted(&host)) + step / 2;
+        work = work.max(load.counted(&host)) + step;
         go_on(&load, &mut host, work).await.with_context(|| format!("{} faults were left, {fault:?}", faults.len()))?;
         inject(kafka, proxy, fault).await.with_context(|| format!("{fault:?}"))?;
     }
