@@ -169,17 +169,18 @@ impl Home {
     pub fn config(&self) -> Result<WorkerConfig> {
         let text = self.config_text(match &self.on {
             On::Embedded => None,
-            On::Kafka(brokers) => Some(brokers),
+            On::Kafka(brokers) => Some(brokers.as_str()),
         });
         let parsed = WorkerConfig::parse(&self.config_file(), text.as_bytes());
         let (config, _) = parsed.map_err(|errors| anyhow!("{errors:?}"))?;
         Ok(config)
     }
 
-    /// Writes the configuration of a worker that reaches Kafka by these addresses, and returns its file.
-    pub fn write_config(&self, brokers: &str) -> Result<PathBuf> {
+    /// Writes the configuration of a worker that reaches Kafka by these addresses, or uses its embedded broker, and
+    /// returns its file.
+    pub fn write_config(&self, brokers: Option<&str>) -> Result<PathBuf> {
         let file = self.config_file();
-        fs::write(&file, self.config_text(Some(brokers))).with_context(|| format!("write {}", file.display()))?;
+        fs::write(&file, self.config_text(brokers)).with_context(|| format!("write {}", file.display()))?;
         Ok(file)
     }
 

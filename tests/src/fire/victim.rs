@@ -41,9 +41,23 @@ impl Victim {
     /// Starts one on the folders of a scenario. `entry` is the ignored test of this program that calls
     /// [`run_host`](super::run_host); `brokers` are the addresses it uses.
     pub fn start(home: &Home, entry: &str, brokers: &str) -> Result<Self> {
+        Self::start_under(home, entry, Some(brokers), &[])
+    }
+
+    /// The same, on the embedded broker where there are no `brokers`, with a command line in front of the program.
+    pub fn start_under(home: &Home, entry: &str, brokers: Option<&str>, under: &[String]) -> Result<Self> {
         let config = home.write_config(brokers)?;
         let log = home.log().append()?;
-        let mut child = Command::new(env::current_exe()?)
+        let program = env::current_exe()?;
+        let mut command = match under.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let mut child = command
             .args([entry, "--exact", "--ignored", "--nocapture"])
             .env(HOST_VARIABLE, config)
             .stdin(Stdio::piped())
