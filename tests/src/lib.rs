@@ -4,6 +4,7 @@ pub mod built;
 pub mod chance;
 pub mod checks;
 pub mod contract;
+pub mod faults;
 pub mod files;
 pub mod fuzzing;
 pub mod hostile;

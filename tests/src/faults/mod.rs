@@ -1,0 +1,5 @@
+//! Faults that tests put between a task and its broker.
+
+mod step;
+
+pub use step::{Moment, Side, Step};
