@@ -1,6 +1,7 @@
 //! Runs the built program as people do: what it prints, what it leaves behind, and the exit code.
 
 mod files;
+mod remote;
 mod run;
 mod topics;
 mod validate;
@@ -116,7 +117,19 @@ fn help_explains_commands_and_exit_codes() {
     for word in ["run", "validate", "inspect", "embed", "conformance", "topic", "completions", "Exit codes:"] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    for command in ["run", "validate", "inspect", "embed", "conformance", "completions"] {
+    for command in [
+        "run",
+        "status",
+        "pause",
+        "resume",
+        "stop",
+        "restart",
+        "validate",
+        "inspect",
+        "embed",
+        "conformance",
+        "completions",
+    ] {
         assert!(done(folder.path(), &[command, "--help"]).contains("Examples:"), "{command}");
     }
     for command in ["list", "read", "write", "create"] {

@@ -10,13 +10,13 @@ use tempfile::TempDir;
 use crate::{LIMIT, done, fails, folder, put, sandbar, with_plugin};
 
 /// A worker that was started, and its log.
-struct Worker {
+pub(crate) struct Worker {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
 impl Worker {
-    fn start(folder: &TempDir) -> Self {
+    pub(crate) fn start(folder: &TempDir) -> Self {
         let mut command = sandbar(folder.path(), &["run", "--log-format", "json"]);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -27,7 +27,7 @@ impl Worker {
 
     /// Waits for a log line with this message.
     #[track_caller]
-    fn expect(&self, message: &str) -> Value {
+    pub(crate) fn expect(&self, message: &str) -> Value {
         loop {
             // A failure names the message that did not come.
             let line = self.lines.recv_timeout(LIMIT).expect(message);
@@ -36,6 +36,12 @@ impl Worker {
                 return line;
             }
         }
+    }
+
+    /// Ends it in good order.
+    pub(crate) fn stop(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
@@ -48,11 +54,9 @@ impl Worker {
 #[test]
 fn run_ends_in_good_order_when_asked_to() {
     let folder = with_plugin();
-    let mut worker = Worker::start(&folder);
+    let worker = Worker::start(&folder);
     assert_eq!(worker.expect("plugin loaded")["plugin"], "upper");
-    worker.signal(rustix::process::Signal::TERM);
-    worker.expect("stopped");
-    assert_eq!(worker.child.wait().expect("it ends").code(), Some(0));
+    worker.stop();
 }
 
 /// A folder with a connector whose source never returns from its first poll, and says so before.
