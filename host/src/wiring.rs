@@ -66,14 +66,14 @@ pub async fn run(
     stop: watch::Receiver<bool>,
     attend: impl FnOnce(Handle),
 ) -> anyhow::Result<bool> {
-    run_on(worker, stop, watch, |broker| broker).await
+    run_on(worker, stop, attend, |broker| broker).await
 }
 
 /// The same, on what `wrap` makes of the broker: for tests, which put faults between the two.
 pub async fn run_on(
     worker: Arc<WorkerConfig>,
     stop: watch::Receiver<bool>,
-    watch: impl FnOnce(watch::Receiver<Status>),
+    attend: impl FnOnce(Handle),
     wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
 ) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&worker.plugins)
