@@ -1,4 +1,4 @@
-//! The broker is stopped, killed, frozen and started again, and the network between it and the host is cut, swallows what
+//! The broker is stopped and started again, or stands still, and the network between it and the host is cut, swallows what
 //! it is given, is slow, or breaks off in the middle of a message. The host stays up all the time, and goes on by itself.
 
 use std::time::Duration;
@@ -19,8 +19,8 @@ const FULL: Scale = Scale { records: 2_000_000, faults: 50 };
 const RATE: u32 = 8_000;
 /// How long the host may need from one fault to the next. A task that failed several times waits for a minute.
 const LIMIT: Duration = Duration::from_secs(180);
-/// Longer than any outage and any transaction, so that a lone broker that was killed never ends one by itself: what it
-/// would do wrong then, no client can mend. See docs/delivery.md, "A cluster of one broker".
+/// Longer than any outage: a broker that has just come back ends no transaction by itself. What a lone one may do wrong
+/// then, no client can mend.
 const LOOKS_LATE: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=60000";
 
 /// What happens to the broker, or to the way there.
@@ -28,8 +28,6 @@ const LOOKS_LATE: &str = "transaction.abort.timed.out.transaction.cleanup.interv
 enum Fault {
     /// The broker is stopped in good order, and started again.
     Restart,
-    /// The broker is killed, and started again.
-    Crash,
     /// The broker's process stands still for a while.
     Freeze(Duration),
     /// The network does something for a while.
@@ -71,11 +69,12 @@ async fn scenario(home: &Home, kafka: &OwnKafka, proxy: &Proxy, scale: Scale, ch
     load.check(home).await
 }
 
-/// Half of the restarts are in good order. The cut-offs are of four kinds.
+/// So many restarts, and so many cut-offs of five kinds. All restarts are in good order: a lone broker that is killed may
+/// forget to end a transaction, see docs/delivery.md, "A cluster of one broker".
 fn faults(each: u32, chance: &mut Chance) -> Vec<Fault> {
     let mut faults = Vec::new();
     for nth in 0..each {
-        faults.push(if nth % 2 == 0 { Fault::Restart } else { Fault::Crash });
+        faults.push(Fault::Restart);
         let lasts = Duration::from_millis(chance.among(50..3_000));
         faults.push(match nth % 5 {
             0 => Fault::Network(Mode::Cut, lasts),
@@ -102,10 +101,6 @@ async fn inject(kafka: &OwnKafka, proxy: &Proxy, fault: Fault) -> Result<()> {
     match fault {
         Fault::Restart => {
             kafka.halt()?;
-            kafka.revive()
-        }
-        Fault::Crash => {
-            kafka.crash()?;
             kafka.revive()
         }
         Fault::Freeze(lasts) => {
