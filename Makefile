@@ -1,7 +1,7 @@
 # The few commands there are. Each sets up what it needs and says so; the work is in scripts/.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz build kafka setup clean
+.PHONY: help run test fire check bench fuzz build kafka setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ run: build ## set up, build, and run the demonstration on the embedded broker
 
 test: ## set up, and run every test, those against Apache Kafka too
 	@scripts/test.sh
+
+fire: setup ## kill the host 200 times and the broker 50 times, and show that no record is lost or doubled
+	@scripts/fire.sh
 
 check: ## format, clippy, documentation, dependencies: each warning is an error
 	@scripts/check.sh

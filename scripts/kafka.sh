@@ -5,10 +5,14 @@
 #   kafka.sh fetch          gets the jars, if they are not there
 #   kafka.sh start [NAME [KEY=VALUE...]]
 #                           starts an empty broker on a free loopback port, with these properties on top of
-#                           scripts/kafka/server.properties.in, waits until it answers, prints HOST:PORT
+#                           scripts/kafka/server.properties.in, waits until it answers, prints HOST:PORT; @PORT@ and
+#                           @CONTROLLER_PORT@ in a value stand for the ports that were found for it
 #   kafka.sh env [NAME]     prints the variable that points the tests at it
 #   kafka.sh crash [NAME]   kills it, and keeps its data
-#   kafka.sh revive [NAME]  starts it again after a crash, on its data and its port
+#   kafka.sh halt [NAME]    stops it in good order, and keeps its data
+#   kafka.sh revive [NAME]  starts it again after that, on its data and its port
+#   kafka.sh freeze [NAME]  stops its process where it stands; connections stay open, nothing answers
+#   kafka.sh thaw [NAME]    lets it go on
 #   kafka.sh stop [NAME]    stops it and deletes its data; its log stays as .kafka/last.log
 #   kafka.sh stop-all       stops all that this checkout started
 #   kafka.sh foreground     starts one, says how to use it, and stops it on Ctrl-C
@@ -79,10 +83,9 @@ launch() {
     local dir=$1 java=$2 port=$3
     shift 3
     mkdir -p "$dir/data"
-    sed -e "s|@PORT@|$port|" -e "s|@CONTROLLER_PORT@|$(free_port)|" -e "s|@DATA@|$dir/data|" \
-        scripts/kafka/server.properties.in >"$dir/server.properties"
     # Of a property that is there twice the last one counts.
-    if (($#)); then printf '%s\n' "$@" >>"$dir/server.properties"; fi
+    { cat scripts/kafka/server.properties.in && printf '%s\n' "$@"; } |
+        sed -e "s|@PORT@|$port|" -e "s|@CONTROLLER_PORT@|$(free_port)|" -e "s|@DATA@|$dir/data|" >"$dir/server.properties"
     (kafka "$dir" "$java" kafka.tools.StorageTool format -t sandbar-for-tests-0000 -c "$dir/server.properties") \
         >"$dir/broker.log" 2>&1 || return 1
     boot "$dir" "$java" "$port"
@@ -136,8 +139,7 @@ start() {
 crash() {
     local dir
     dir=$(run_dir "$1")
-    alive "$dir" || die "no broker named $1 is running"
-    kill -KILL "$(cat "$dir/pid")"
+    signal KILL "$1"
     while alive "$dir"; do sleep 0.1; done
 }
 
@@ -151,18 +153,40 @@ revive() {
     cat "$dir/bootstrap"
 }
 
-stop() {
-    local dir pid waited_until
-    dir=$(run_dir "$1")
+# Sends a signal to the broker of this name.
+signal() {
+    local dir
+    dir=$(run_dir "$2")
+    alive "$dir" || die "no broker named $2 is running"
+    kill "-$1" "$(cat "$dir/pid")"
+}
+
+# Ends a broker's process in good order, or by force where it takes too long.
+finish() {
+    local dir=$1 pid waited_until
     if alive "$dir"; then
         pid=$(cat "$dir/pid")
-        kill "$pid" 2>/dev/null || true
+        # One that was frozen would not hear it.
+        kill "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null || true
         waited_until=$((SECONDS + stop_limit_seconds))
         while alive "$dir"; do
             if ((SECONDS >= waited_until)); then kill -KILL "$pid" 2>/dev/null || true; fi
             sleep 0.1
         done
     fi
+}
+
+halt() {
+    local dir
+    dir=$(run_dir "$1")
+    alive "$dir" || die "no broker named $1 is running"
+    finish "$dir"
+}
+
+stop() {
+    local dir
+    dir=$(run_dir "$1")
+    finish "$dir"
     if [[ -e $dir/broker.log ]]; then mv "$dir/broker.log" "$kafka_dir/last.log"; fi
     rm -rf "$dir"
 }
@@ -208,9 +232,12 @@ start)
     ;;
 env) show_env "$name" ;;
 crash) crash "$name" ;;
+halt) halt "$name" ;;
 revive) revive "$name" ;;
+freeze) signal STOP "$name" ;;
+thaw) signal CONT "$name" ;;
 stop) stop "$name" ;;
 stop-all) stop_all ;;
 foreground) foreground "dev-$$" ;;
-*) die "usage: kafka.sh fetch | start [NAME [KEY=VALUE...]] | env [NAME] | crash [NAME] | revive [NAME] | stop [NAME] | stop-all | foreground" ;;
+*) die "usage: kafka.sh fetch | start [NAME [KEY=VALUE...]] | env [NAME] | crash [NAME] | halt [NAME] | revive [NAME] | freeze [NAME] | thaw [NAME] | stop [NAME] | stop-all | foreground" ;;
 esac

@@ -74,6 +74,11 @@ impl Host {
             cache: data.join("cache"),
             ..WorkerConfig::default()
         };
+        Self::start_with(worker).await
+    }
+
+    /// Starts a host with this configuration.
+    pub async fn start_with(worker: WorkerConfig) -> anyhow::Result<Self> {
         let plugins = worker.plugins.clone();
         let (stop, stopped) = watch::channel(false);
         let (told, status) = oneshot::channel();

@@ -66,13 +66,23 @@ pub async fn run(
     stop: watch::Receiver<bool>,
     attend: impl FnOnce(Handle),
 ) -> anyhow::Result<bool> {
+    run_on(worker, stop, attend, |broker| broker).await
+}
+
+/// The same, on what `wrap` makes of the broker: for tests, which put faults between the two.
+pub async fn run_on(
+    worker: Arc<WorkerConfig>,
+    stop: watch::Receiver<bool>,
+    attend: impl FnOnce(Handle),
+    wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&worker.plugins)
         .with_context(|| format!("plugin folder {} cannot be created", worker.plugins.display()))?;
     let _lock = match &worker.broker {
         BrokerConfig::Local(_) => Some(lock(&worker.data)?),
         BrokerConfig::Kafka(_) => None,
     };
-    let broker = broker(&worker).await?;
+    let broker = wrap(broker(&worker).await?);
     let network = Network::new(worker.http_ca_file.as_deref())?;
     info!(broker = broker.describe(), plugins = %worker.plugins.display(), "sandbar {} starts", env!("CARGO_PKG_VERSION"));
     let discovery = Discovery::new(&worker.plugins, worker.scan_interval)

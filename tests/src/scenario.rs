@@ -167,13 +167,30 @@ impl Home {
 
     /// The worker's configuration.
     pub fn config(&self) -> Result<WorkerConfig> {
-        let mut text = String::from("plugins = \"plugins\"\ndata = \"data\"\n");
-        if let On::Kafka(brokers) = &self.on {
-            text.push_str(&format!("[kafka]\nbootstrap.servers = \"{brokers}\"\n"));
-        }
-        let parsed = WorkerConfig::parse(&self.folder.path().join("sandbar.toml"), text.as_bytes());
+        let text = self.config_text(match &self.on {
+            On::Embedded => None,
+            On::Kafka(brokers) => Some(brokers.as_str()),
+        });
+        let parsed = WorkerConfig::parse(&self.config_file(), text.as_bytes());
         let (config, _) = parsed.map_err(|errors| anyhow!("{errors:?}"))?;
         Ok(config)
+    }
+
+    /// Writes the configuration of a worker that reaches Kafka by these addresses, or uses its embedded broker, and
+    /// returns its file.
+    pub fn write_config(&self, brokers: Option<&str>) -> Result<PathBuf> {
+        let file = self.config_file();
+        fs::write(&file, self.config_text(brokers)).with_context(|| format!("write {}", file.display()))?;
+        Ok(file)
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.folder.path().join("sandbar.toml")
+    }
+
+    fn config_text(&self, brokers: Option<&str>) -> String {
+        let kafka = brokers.map(|brokers| format!("[kafka]\nbootstrap.servers = \"{brokers}\"\n"));
+        format!("plugins = \"plugins\"\ndata = \"data\"\n{}", kafka.unwrap_or_default())
     }
 
     /// The broker, to look at topics, whether a worker runs or not.

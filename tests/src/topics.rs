@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::batch::Batch;
-use sandbar::broker::{BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, TopicSettings};
+use sandbar::broker::{
+    BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, Reader, TopicSettings,
+};
 use sandbar_abi::{FrameBuilder, Record};
 
 use crate::wait::{self, Seen};
@@ -83,6 +85,22 @@ pub async fn for_each(
         }
     }
     Ok(())
+}
+
+/// Counts the committed records of a topic while they come.
+pub struct Counter(Box<dyn Reader>);
+
+impl Counter {
+    /// One that begins with the first record.
+    pub async fn open(broker: &dyn Broker, topic: &str) -> Result<Self> {
+        let spec = ReadSpec { topic: topic.to_owned(), partitions: None, from: ReadFrom::Beginning };
+        Ok(Self(broker.reader(spec).await?))
+    }
+
+    /// How many records there are that it has not counted yet; waits a little for some.
+    pub async fn more(&mut self) -> Result<u64> {
+        Ok(self.0.next(LIMITS, WAIT).await?.iter().map(|batch| batch.batch.len() as u64).sum())
+    }
 }
 
 /// Every record that is committed now; none where there is no such topic.

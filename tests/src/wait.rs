@@ -39,3 +39,14 @@ pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -
         }
     }
 }
+
+/// Looks for a while whether there is something to be seen. It may never come.
+pub async fn at_most<T>(patience: Duration, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match look().await? {
+            None if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+            outcome => return Ok(outcome),
+        }
+    }
+}

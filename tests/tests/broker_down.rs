@@ -1,13 +1,12 @@
 //! Kafka is down when the worker starts, and goes down again while records flow: the worker says so, keeps trying, and
 //! goes on by itself; nothing is lost or doubled. The broker is one of this test's own.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sandbar_tests::checks;
 use sandbar_tests::files::Lines;
+use sandbar_tests::own_kafka::OwnKafka;
 use sandbar_tests::scenario::{self, On};
 use sandbar_tests::wait::{self, Seen};
 use serde_json::json;
@@ -25,49 +24,12 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// looks for such transactions later, and those are ended by their successors; see docs/delivery.md.
 const LOOKS_LATE: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=60000";
 
-/// A broker that the test starts, kills and revives.
-struct OwnKafka {
-    name: String,
-    bootstrap: String,
-}
-
-impl OwnKafka {
-    fn start() -> Result<Self> {
-        let name = format!("down-{}", std::process::id());
-        let bootstrap = script(&["start", &name, LOOKS_LATE])?;
-        Ok(Self { name, bootstrap })
-    }
-
-    fn crash(&self) -> Result<()> {
-        script(&["crash", &self.name]).map(drop)
-    }
-
-    fn revive(&self) -> Result<()> {
-        script(&["revive", &self.name]).map(drop)
-    }
-}
-
-impl Drop for OwnKafka {
-    fn drop(&mut self) {
-        if let Err(error) = script(&["stop", &self.name]) {
-            eprintln!("the broker {} was not stopped: {error:#}", self.name);
-        }
-    }
-}
-
-fn script(args: &[&str]) -> Result<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let out = Command::new(root.join("scripts/kafka.sh")).args(args).current_dir(&root).output()?;
-    ensure!(out.status.success(), "kafka.sh {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    Ok(String::from_utf8(out.stdout)?.trim().to_owned())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
     // Where the suite has no Kafka, its jars may not be there either.
     sandbar_tests::kafka_or_skip!(Ok(()));
-    let kafka = OwnKafka::start()?;
-    scenario::run(On::Kafka(kafka.bootstrap.clone()), async |home| {
+    let kafka = OwnKafka::start("down", &[LOOKS_LATE])?;
+    scenario::run(On::Kafka(kafka.bootstrap().to_owned()), async |home| {
         home.install(&["datagen", "file-sink"])?;
         let topic = home.name("numbers");
         home.define(

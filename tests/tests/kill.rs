@@ -14,7 +14,7 @@ use serde_json::json;
 
 sandbar_tests::on_both_brokers!(killed_twenty_times);
 
-const RECORDS: u64 = 1_000_000;
+const RECORDS: u32 = 1_000_000;
 const PARTITIONS: i32 = 4;
 const KILLS: u64 = 20;
 /// One in so many kills comes while the worker starts, the others while records flow.
@@ -38,7 +38,7 @@ async fn scenario(home: &Home, chance: &mut Chance) -> Result<()> {
     let folder = home.out().join(&counts);
     let mut written = Lines::of(&folder);
 
-    let mut moments: Vec<u64> = (0..KILLS).map(|_| chance.among(1..RECORDS * 19 / 20)).collect();
+    let mut moments: Vec<u64> = (0..KILLS).map(|_| chance.among(1..u64::from(RECORDS) * 19 / 20)).collect();
     moments.sort_unstable();
     for (nth, moment) in moments.into_iter().enumerate() {
         let events = home.log().length();
@@ -50,10 +50,10 @@ async fn scenario(home: &Home, chance: &mut Chance) -> Result<()> {
         }
         worker.kill().with_context(|| format!("kill {nth}"))?;
     }
-    ensure!(written.count()? < RECORDS, "all was done before the last kill");
+    ensure!(written.count()? < u64::from(RECORDS), "all was done before the last kill");
 
     let mut worker = home.start()?;
-    reached(&mut worker, &mut written, RECORDS, REST).await?;
+    reached(&mut worker, &mut written, RECORDS.into(), REST).await?;
     let events = home.log().events(0)?;
     let torn = events.iter().filter(|event| event.to_string().contains("unrecorded bytes off")).count();
     ensure!(torn > 0, "no kill came between a write and its commit");
@@ -130,20 +130,7 @@ async fn starting(worker: &mut Process, log: &Log, from: usize, events: u64) -> 
 async fn check(home: &Home, lines: &str, counts: &str) -> Result<()> {
     let broker = home.broker().await?;
     // The source: each number once, rising in each partition.
-    let mut seen = vec![false; usize::try_from(RECORDS)?];
-    let mut last = [None; PARTITIONS as usize];
-    topics::for_each(&*broker, lines, |partition, record| {
-        let number = topics::value(record)?.split(' ').next().unwrap_or_default();
-        let number: usize = number.parse().with_context(|| format!("{number:?} is no number"))?;
-        let last = last.get_mut(usize::try_from(partition)?).context("there is no such partition")?;
-        ensure!(last.replace(number) < Some(number), "{number} comes late in partition {partition}");
-        let seen = seen.get_mut(number).context("it was never sent")?;
-        ensure!(!std::mem::replace(seen, true), "{number} comes twice");
-        Ok(())
-    })
-    .await?;
-    let lost = seen.iter().filter(|seen| !**seen).count();
-    ensure!(lost == 0, "{lost} records of the source are lost");
+    checks::numbered_lines(&*broker, lines, RECORDS, PARTITIONS).await?;
     // The transform: each count of each word once, and the state they lead to.
     let model = checks::count(&*broker, lines, LETTERS).await?;
     checks::check_updates(&*broker, counts, &model).await?;
