@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sandbar_abi::status::CloseReason;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -14,15 +15,15 @@ use super::machine::{Action, Ending, TaskEvent, TaskState};
 use super::status::{RefusedPlugin, Status};
 use crate::broker::Broker;
 use crate::config::{Definition, InitialState, WorkerConfig};
-use crate::discovery::Discovery;
+use crate::discovery::Changes;
 use crate::http::Network;
-use crate::plugins::{LoadError, Loader, Plugin, Registry};
+use crate::plugins::{Load, LoadError, Plugin, Registry};
 use crate::task::{self, Plan, TaskEnd};
 
 /// Something that happened elsewhere.
 pub(super) enum Event {
     /// A plugin was loaded, or could not be.
-    Loaded { file: PathBuf, load: u64, started: Instant, result: Result<Box<Plugin>, LoadError> },
+    Loaded { file: PathBuf, load: u64, started: Instant, result: Result<Arc<Plugin>, LoadError> },
     /// A connector was planned, or could not be.
     Planned { connector: String, planning: u64, setup: Box<Setup>, result: Result<Vec<Plan>, String> },
     /// A task ended.
@@ -32,7 +33,7 @@ pub(super) enum Event {
 /// See the module.
 pub struct Supervisor {
     pub(super) worker: Arc<WorkerConfig>,
-    pub(super) loader: Arc<Loader>,
+    pub(super) loader: Arc<dyn Load>,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) network: Network,
     pub(super) registry: Registry,
@@ -52,13 +53,15 @@ pub struct Supervisor {
     pub(super) stopping: bool,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) inbox: mpsc::UnboundedReceiver<Event>,
+    /// What runs elsewhere and ends with an event. It does not outlive the supervisor.
+    pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
 }
 
 impl Supervisor {
     /// A supervisor that runs nothing yet.
     #[must_use]
-    pub fn new(worker: Arc<WorkerConfig>, loader: Loader, broker: Arc<dyn Broker>, network: Network) -> Self {
+    pub fn new(worker: Arc<WorkerConfig>, loader: impl Load, broker: Arc<dyn Broker>, network: Network) -> Self {
         // Events come from a bounded number of tasks, plannings and loads, each of which sends one.
         let (events, inbox) = mpsc::unbounded_channel();
         Self {
@@ -79,6 +82,7 @@ impl Supervisor {
             stopping: false,
             events,
             inbox,
+            work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
         }
     }
@@ -91,12 +95,13 @@ impl Supervisor {
 
     /// Runs until told to stop, then until all tasks have ended, or `shutdown.timeout.ms` is over. Returns whether all
     /// of them ended by themselves.
-    pub async fn run(mut self, mut discovery: Discovery, mut stop: watch::Receiver<bool>) -> bool {
+    pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
         let mut give_up: Option<Instant> = None;
         loop {
             self.publish();
+            while self.work.try_join_next().is_some() {}
             for file in self.outdated.drain(..) {
-                discovery.doubt(&file);
+                folder.doubt(&file);
             }
             if self.stopping && self.connectors.values().all(Connector::is_idle) {
                 return true;
@@ -109,7 +114,9 @@ impl Supervisor {
                 }
             };
             tokio::select! {
-                changes = discovery.next(), if !self.stopping => self.changed(changes),
+                // In this order, so that what happens does not depend on chance.
+                biased;
+                changes = folder.next(), if !self.stopping => self.changed(changes),
                 Some(event) = self.inbox.recv() => self.handle(event),
                 () = timer => {
                     if give_up.is_some_and(|at| at <= Instant::now()) {
@@ -250,11 +257,15 @@ impl Supervisor {
                     careful,
                 );
                 let (connector, number, run, events) = (name.to_owned(), task.plan.task, task.run, self.events.clone());
-                tokio::spawn(async move {
-                    let ending = match tokio::spawn(ran).await {
-                        Ok(end) => ending(end),
+                self.work.spawn(async move {
+                    // By itself, so that a panic is noticed, and in a set, so that it ends with who waits for it.
+                    let mut alone = JoinSet::new();
+                    alone.spawn(ran);
+                    let ending = match alone.join_next().await {
+                        Some(Ok(end)) => ending(end),
                         // A defect of ours, not of the guest: it must not pass for a clean end.
-                        Err(panic) => Ending::Failed(format!("internal error: {panic}")),
+                        Some(Err(panic)) => Ending::Failed(format!("internal error: {panic}")),
+                        None => Ending::Failed("internal error: the task was never there".to_owned()),
                     };
                     // The supervisor is gone only when the host stops.
                     let _ = events.send(Event::Ended { connector, task: number, run, ending });

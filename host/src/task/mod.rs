@@ -17,7 +17,7 @@ mod source;
 mod stage;
 mod transform;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, seed_jitter};
 pub use plan::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
 pub use progress::{Progress, Snapshot, StageUsage};
 
