@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod logs;
 pub mod plugins;
 pub mod scenario;
+pub mod simulation;
 pub mod topics;
 pub mod wait;
 pub mod wat;
