@@ -89,7 +89,8 @@ impl Broker for FaultyBroker {
 
     async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError> {
         let group = spec.input.as_ref().map(|input| input.group.clone()).unwrap_or_default();
-        let caller = Caller { name: format!("{} {}-{}", self.caller.name, spec.connector, spec.task), ..self.caller.clone() };
+        let caller =
+            Caller { name: format!("{} {}-{}", self.caller.name, spec.connector, spec.task), ..self.caller.clone() };
         let fate = caller.enter(Step::Session).await?;
         let opened = self.inner.session(spec).await;
         let inner = caller.leave(Step::Session, fate, opened).await?;

@@ -96,6 +96,14 @@ impl Fates {
         self.lock().broken.clone()
     }
 
+    /// Where a group stands in all partitions of a topic together.
+    #[must_use]
+    pub fn position(&self, group: &str, topic: &str) -> i64 {
+        let state = self.lock();
+        let of_topic = state.committed.iter().filter(|((of, place), _)| of == group && &*place.topic == topic);
+        of_topic.map(|(_, offset)| offset).sum()
+    }
+
     /// The history so far.
     #[must_use]
     pub fn history(&self) -> History {
@@ -146,7 +154,9 @@ impl Fates {
                 let (place, offset) = (&consumed.partition, consumed.offset);
                 match given.get(place) {
                     Some(given) if offset <= *given => {}
-                    Some(given) => broken.push(format!("{who} commits {place} at {offset} and was given it up to {given}")),
+                    Some(given) => {
+                        broken.push(format!("{who} commits {place} at {offset} and was given it up to {given}"))
+                    }
                     None => broken.push(format!("{who} commits {place} at {offset} and was given nothing of it")),
                 }
                 let before = state.committed.insert((group.to_owned(), place.clone()), offset);

@@ -38,7 +38,9 @@ impl Catalogue {
     /// The one of this process.
     pub(super) fn get() -> Result<&'static Self> {
         static MADE: OnceLock<Result<Catalogue, String>> = OnceLock::new();
-        MADE.get_or_init(|| Self::make().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| anyhow!("{error}"))
+        MADE.get_or_init(|| Self::make().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
     }
 
     fn make() -> Result<Self> {

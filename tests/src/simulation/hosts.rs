@@ -126,7 +126,12 @@ impl Hosts {
                 let tasks: Vec<_> = connector.tasks.iter().map(|task| (task.id, task.state, &task.trace)).collect();
                 text += &format!(
                     "\nhost {}: {} {} {:?}, {} in, {} out, {tasks:?}",
-                    alive.life.host, connector.name, connector.state, connector.reason, totals.records_in, totals.records_out
+                    alive.life.host,
+                    connector.name,
+                    connector.state,
+                    connector.reason,
+                    totals.records_in,
+                    totals.records_out
                 );
             }
         }

@@ -101,7 +101,7 @@ async fn until_done(hosts: &mut Hosts, scenario: &Scenario) -> Result<()> {
     let began = Instant::now();
     loop {
         hosts.check()?;
-        let missing = verdict::missing(&*hosts.broker, scenario).await?;
+        let missing = verdict::missing(&*hosts.broker, scenario, &hosts.fates).await?;
         let Some(missing) = missing else {
             // What came twice may still be under way.
             sleep(10 * LOOK).await;

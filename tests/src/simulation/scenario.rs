@@ -24,10 +24,8 @@ const WORDS: u32 = 2;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Scenario {
-    /// Partitions of the sources' topic, and of what is kept.
+    /// Partitions of every topic: who comes first creates it.
     pub(super) partitions: i32,
-    /// Partitions of the counts.
-    pub(super) count_partitions: i32,
     /// Records of the first source, with words, and of the second, without.
     pub(super) records: [u32; 2],
     /// The number of the record of the second source that breaks its transform.
@@ -46,7 +44,6 @@ impl Scenario {
         let records = [among(5, 60), among(5, 40)];
         Self {
             partitions: among(1, 3).cast_signed(),
-            count_partitions: among(1, 2).cast_signed(),
             records,
             poison: among(0, u64::from(records[1]) - 1),
             mode: ["fail-record", "panic", "trap"][among(0, 2) as usize],
@@ -89,12 +86,12 @@ impl Scenario {
         let mut config = match connector {
             "source-a" => self.source(
                 self.records[0],
-                json!({ "n": "{{seq}}", "s": "a", "w": "{{pick absolute breaking champion}} {{pick daughter elephant}}" }),
+                &json!({ "n": "{{seq}}", "s": "a", "w": "{{pick absolute breaking champion}} {{pick daughter elephant}}" }),
             ),
-            "source-b" => self.source(self.records[1], json!({ "n": "{{seq}}", "s": "b" })),
+            "source-b" => self.source(self.records[1], &json!({ "n": "{{seq}}", "s": "b" })),
             "count" => json!({
                 "connector.class": "word-count", "topics": LINES, "topic": COUNTS, "min.length": LETTERS,
-                "topic.creation.default.partitions": self.count_partitions,
+                "topic.creation.default.partitions": self.partitions,
             }),
             "sieve" => json!({
                 "connector.class": "faulty", "connector.type": "transform", "topics": LINES, "topic": KEPT,
@@ -102,7 +99,7 @@ impl Scenario {
                 "errors.tolerance": "all", "errors.deadletterqueue.topic.name": DEAD,
             }),
             _ => json!({
-                "connector.class": "file-sink", "topics": COUNTS, "topic.creation.default.partitions": self.count_partitions,
+                "connector.class": "file-sink", "topics": COUNTS, "topic.creation.default.partitions": self.partitions,
                 "path": self.folder.join("{topic}/{partition}.jsonl"), "sandbox.fs.write": self.folder,
             }),
         };
@@ -112,10 +109,10 @@ impl Scenario {
         Ok(serde_json::to_vec(&json!({ "name": connector, "config": config, "initial_state": state }))?.into())
     }
 
-    fn source(&self, count: u32, template: Value) -> Value {
+    fn source(&self, count: u32, template: &Value) -> Value {
         json!({
             "connector.class": "datagen", "topic": LINES, "topic.creation.default.partitions": self.partitions,
-            "count": count, "rate": 0, "key": "{{int 0 9}}", "template": template,
+            "count": count, "rate": 0, "key": "{{int 0 9}}", "template": template.to_string(),
         })
     }
 }
@@ -126,7 +123,9 @@ fn pace(connector: &str, config: &mut Map<String, Value>, chance: &mut Chance) {
     config.insert("commit.interval.ms".to_owned(), (1 + chance.among(0..300)).into());
     config.insert("commit.max.records".to_owned(), (1 + chance.among(0..20)).into());
     match connector {
-        "source-a" | "source-b" => drop(config.insert("poll.interval.ms".to_owned(), (1 + chance.among(0..100)).into())),
+        "source-a" | "source-b" => {
+            drop(config.insert("poll.interval.ms".to_owned(), (1 + chance.among(0..100)).into()))
+        }
         _ => drop(config.insert("tasks.max".to_owned(), (1 + chance.among(0..3)).into())),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::broker::{BatchLimits, Broker, Consumed, Input, SessionSpec, TopicSettings, Topics};
 use sandbar::config::WorkerConfig;
 
@@ -17,9 +17,13 @@ use crate::topics;
 const QUIET: Duration = Duration::from_millis(10);
 
 /// What is not where it belongs yet.
-pub(super) async fn missing(broker: &dyn Broker, scenario: &Scenario) -> Result<Option<String>> {
-    let ends: BTreeMap<String, i64> =
-        broker.topics().await?.into_iter().map(|topic| (topic.name, topic.partitions.iter().map(|(_, end)| end).sum())).collect();
+pub(super) async fn missing(broker: &dyn Broker, scenario: &Scenario, fates: &Fates) -> Result<Option<String>> {
+    let ends: BTreeMap<String, i64> = broker
+        .topics()
+        .await?
+        .into_iter()
+        .map(|topic| (topic.name, topic.partitions.iter().map(|(_, end)| end).sum()))
+        .collect();
     let (lines, updates) = (i64::from(scenario.lines()), i64::from(scenario.updates()));
     for (topic, due) in [(LINES, lines), (COUNTS, updates), (KEPT, lines - 1), (DEAD, 1)] {
         let end = ends.get(topic).copied().unwrap_or(0);
@@ -33,7 +37,26 @@ pub(super) async fn missing(broker: &dyn Broker, scenario: &Scenario) -> Result<
             return Ok(Some(format!("{written} lines are written of {updates}")));
         }
     }
+    for (connector, topic) in readers(scenario) {
+        let (position, end) = (fates.position(&group(connector), topic), ends.get(topic).copied().unwrap_or(0));
+        if position < end {
+            return Ok(Some(format!("{connector} has committed {position} of {end} records of {topic}")));
+        }
+    }
     Ok(None)
+}
+
+/// The connectors that consume, and what.
+fn readers(scenario: &Scenario) -> Vec<(&'static str, &'static str)> {
+    let mut readers = vec![("count", LINES), ("sieve", LINES)];
+    if !scenario.two_hosts {
+        readers.push(("archive", COUNTS));
+    }
+    readers
+}
+
+fn group(connector: &str) -> String {
+    format!("connect-{connector}")
 }
 
 /// Reads both ends of everything, after all hosts have stopped.
@@ -57,16 +80,14 @@ pub(super) async fn check(broker: &dyn Broker, scenario: &Scenario, fates: &Fate
     let dead: Vec<_> = topics::read(broker, DEAD).await?.into_iter().filter_map(|row| row.value).collect();
     ensure!(dead == [scenario.poison()], "the dead letters are {dead:?} and not {:?}", scenario.poison());
 
-    let mut readers = vec![("count", LINES), ("sieve", LINES)];
     if !scenario.two_hosts {
         let rows = topics::read(broker, COUNTS).await?;
         for (partition, values) in topics::values_by_partition(&rows) {
             let written = files::lines_of(&scenario.archive(), partition)?;
             ensure!(values == written, "partition {partition} of the files:\n{written:?} and not\n{values:?}");
         }
-        readers.push(("archive", COUNTS));
     }
-    for (connector, topic) in readers {
+    for (connector, topic) in readers(scenario) {
         at_the_end(broker, connector, topic).await?;
     }
     Ok(())
@@ -78,7 +99,7 @@ async fn at_the_end(broker: &dyn Broker, connector: &str, topic: &str) -> Result
         worker_group: "verdict".to_owned(),
         connector: connector.to_owned(),
         task: 0,
-        input: Some(Input { group: format!("connect-{connector}"), topics: Topics::Names(vec![topic.to_owned()]) }),
+        input: Some(Input { group: group(connector), topics: Topics::Names(vec![topic.to_owned()]) }),
         topic_settings: TopicSettings::default(),
         consumer_overrides: BTreeMap::new(),
         producer_overrides: BTreeMap::new(),
@@ -87,9 +108,19 @@ async fn at_the_end(broker: &dyn Broker, connector: &str, topic: &str) -> Result
     let mut session = broker.session(spec).await?;
     loop {
         match session.consume(BatchLimits { records: 1_000, bytes: 1 << 20 }, QUIET).await? {
-            Consumed::Assigned(places) => session.accept(places.into_iter().map(|place| (place, None)).collect()).await?,
+            Consumed::Assigned(places) => {
+                session.accept(places.into_iter().map(|place| (place, None)).collect()).await?
+            }
             Consumed::Idle => break,
-            other => anyhow::bail!("{connector} has dealt with all of {topic}, and its offsets say otherwise: {other:?}"),
+            Consumed::Batches(left) => {
+                let left: Vec<_> =
+                    left.iter().map(|left| format!("{} before {}", left.partition, left.next_offset)).collect();
+                bail!(
+                    "{connector} has dealt with all of {topic}, but for its offsets there is more: {}",
+                    left.join(", ")
+                )
+            }
+            other => bail!("{other:?} for the one member of {connector}'s group"),
         }
     }
     Ok(session.close().await?)
