@@ -42,7 +42,7 @@ impl FaultyBroker {
 impl Caller {
     /// Waits for the turn of a call. Returns what becomes of it, if it is to be made at all.
     pub(super) async fn enter(&self, step: Step) -> Result<Fate, BrokerError> {
-        let verdict = self.fates.decide(step);
+        let Some(verdict) = self.fates.decide(step) else { return pending().await };
         sleep(verdict.delay).await;
         match self.fates.now(step, verdict.fate) {
             Fate::Crash(Side::Before) => self.die(step, Side::Before).await,

@@ -15,6 +15,9 @@ use super::plan::{Fate, Plan, Verdict};
 use super::step::Step;
 use crate::chance::Chance;
 
+/// Calls of a run at most. A run has some hundreds, or some thousands where it has to wait long.
+const MAX_CALLS: u64 = 60_000;
+
 /// One life of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -38,6 +41,7 @@ struct State {
     /// Where each group stands in each partition, by the commits that went through.
     committed: BTreeMap<(String, TopicPartition), i64>,
     broken: Vec<String>,
+    calls: u64,
     defect: Option<Defect>,
 }
 
@@ -54,6 +58,7 @@ impl Fates {
             history: History::default(),
             committed: BTreeMap::new(),
             broken: Vec::new(),
+            calls: 0,
             defect,
         };
         (Self { state: Mutex::new(state), crashes }, crashed)
@@ -75,13 +80,6 @@ impl Fates {
         let mut state = self.lock();
         let at = state.began.elapsed();
         state.history.note(at, event);
-    }
-
-    /// Notes what happens all the time.
-    pub fn count(&self, event: &str) {
-        let mut state = self.lock();
-        let at = state.began.elapsed();
-        state.history.count(at, event);
     }
 
     /// Notes that something is not as it must be.
@@ -121,11 +119,18 @@ impl Fates {
         let _ = self.crashes.send(life);
     }
 
-    /// What befalls a call.
-    pub fn decide(&self, step: Step) -> Verdict {
+    /// What befalls a call; nothing any more once there were too many: the call never returns.
+    pub fn decide(&self, step: Step) -> Option<Verdict> {
         let mut state = self.lock();
+        state.calls += 1;
+        if state.calls > MAX_CALLS {
+            if state.calls == MAX_CALLS + 1 {
+                state.broken.push(format!("{MAX_CALLS} calls, and no end: the hosts go round in circles"));
+            }
+            return None;
+        }
         let State { plan, chance, .. } = &mut *state;
-        plan.decide(step, chance)
+        Some(plan.decide(step, chance))
     }
 
     /// What becomes of a call once it is its turn.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 /// How many events are kept to be shown. All of them count in the digest.
-const KEPT: usize = 600;
+const KEPT: usize = 3_000;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -28,17 +28,22 @@ impl History {
         self.events.push_back(format!("{:>10.3} {event}", at.as_secs_f64()));
     }
 
-    /// Notes an event that is too common to be shown.
-    pub fn count(&mut self, at: Duration, event: &str) {
-        self.count += 1;
-        self.digest.write_u128(at.as_nanos());
-        self.digest.write(event.as_bytes());
+    /// How many events there were.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.count
     }
 
-    /// A number that differs if anything differs, and the number of events.
+    /// Whether nothing happened yet.
     #[must_use]
-    pub fn digest(&self) -> (u64, u64) {
-        (self.digest.finish(), self.count)
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// A number that differs if anything differs.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
     }
 }
 

@@ -42,7 +42,8 @@ impl Hosts {
     /// No host yet, on an empty broker in memory.
     pub(super) fn new(fates: Arc<Fates>, catalogue: &'static Catalogue, database: String) -> Result<Self> {
         let broker = open(&database)?;
-        let hosts = Self { fates, folder: Folder::new(), broker, catalogue, database, lives: 0, alive: [None, None] };
+        let hosts =
+            Self { fates, folder: Folder::default(), broker, catalogue, database, lives: 0, alive: [None, None] };
         for package in Catalogue::packages() {
             hosts.put_plugin(package, 0)?;
         }

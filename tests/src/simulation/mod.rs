@@ -101,6 +101,7 @@ async fn until_done(hosts: &mut Hosts, scenario: &Scenario) -> Result<()> {
     let began = Instant::now();
     loop {
         hosts.check()?;
+        ensure!(hosts.fates.broken().is_empty(), "{}", hosts.fates.broken().join("\n"));
         let missing = verdict::missing(&*hosts.broker, scenario, &hosts.fates).await?;
         let Some(missing) = missing else {
             // What came twice may still be under way.
