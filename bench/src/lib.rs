@@ -79,7 +79,7 @@ impl Host {
         let (told, status) = oneshot::channel();
         let running = tokio::spawn(sandbar::wiring::run(Arc::new(worker), stopped, |status| drop(told.send(status))));
         match status.await {
-            Ok(status) => Ok(Self { plugins, status, stop, running }),
+            Ok(handle) => Ok(Self { plugins, status: handle.status(), stop, running }),
             Err(_) => Err(running.await?.err().context("the host ended before it began")?),
         }
     }

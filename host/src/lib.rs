@@ -3,6 +3,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod batch;
 pub mod broker;
 pub mod cli;

@@ -9,11 +9,12 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use crate::api::{self, Socket};
 use crate::broker::Broker;
 use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
-use crate::control::{Status, Supervisor};
+use crate::control::{Handle, Supervisor, Targets};
 use crate::discovery::Discovery;
 use crate::http::Network;
 use crate::plugins::Loader;
@@ -58,12 +59,12 @@ fn local_options(config: &LocalConfig) -> LocalOptions {
     }
 }
 
-/// Runs a worker until it is told to stop. Returns whether all tasks ended by themselves. `watch` is handed the state of
-/// the connectors, to show it.
+/// Runs a worker until it is told to stop. Returns whether all tasks ended by themselves. `attend` is handed what is
+/// needed to watch it and to tell it what to do.
 pub async fn run(
     worker: Arc<WorkerConfig>,
     stop: watch::Receiver<bool>,
-    watch: impl FnOnce(watch::Receiver<Status>),
+    attend: impl FnOnce(Handle),
 ) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&worker.plugins)
         .with_context(|| format!("plugin folder {} cannot be created", worker.plugins.display()))?;
@@ -77,9 +78,15 @@ pub async fn run(
     let discovery = Discovery::new(&worker.plugins, worker.scan_interval)
         .with_context(|| format!("plugin folder {} cannot be followed", worker.plugins.display()))?;
     let loader = loader(&worker).await?;
-    let supervisor = Supervisor::new(Arc::clone(&worker), loader, broker, network);
-    watch(supervisor.status());
-    Ok(supervisor.run(discovery, stop).await)
+    let data = worker.data.clone();
+    let targets = spawn_blocking(move || Targets::open(&data)).await??;
+    let supervisor = Supervisor::new(Arc::clone(&worker), loader, broker, network, targets);
+    let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
+    attend(handle.clone());
+    tokio::select! {
+        drained = supervisor.run(discovery, stop) => Ok(drained),
+        () = api::serve(socket, handle) => bail!("the control socket ended"),
+    }
 }
 
 /// What loads plugins. Without a cache that can be relied on it compiles each of them.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::broker::local::LocalBroker;
 use sandbar::broker::{BatchLimits, Broker as _, ReadFrom, ReadSpec, TopicSettings};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{ConnectorState, ConnectorStatus, Status};
+use sandbar::control::{Command, ConnectorState, ConnectorStatus, Handle, Status};
 use sandbar::sandbox::Cache;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
@@ -37,6 +37,7 @@ pub struct Worker {
     folder: Arc<TempDir>,
     plugins: PathBuf,
     broker: LocalBroker,
+    handle: Handle,
     status: watch::Receiver<Status>,
     stop: watch::Sender<bool>,
     run: JoinHandle<Result<bool>>,
@@ -59,24 +60,30 @@ impl Worker {
     pub async fn start_with(folder: Arc<TempDir>, worker: WorkerConfig) -> Result<Self> {
         logs::capture();
         let (stop, stopped) = watch::channel(false);
-        let (told, status) = oneshot::channel();
+        let (told, handle) = oneshot::channel();
         let (plugins, data) = (worker.plugins.clone(), worker.data.clone());
-        let run = tokio::spawn(sandbar::wiring::run(Arc::new(worker), stopped, |status| {
+        let run = tokio::spawn(sandbar::wiring::run(Arc::new(worker), stopped, |handle| {
             // The test has given up where nobody listens.
-            let _ = told.send(status);
+            drop(told.send(handle));
         }));
-        let Ok(status) = status.await else {
+        let Ok(handle) = handle.await else {
             run.await??;
             bail!("the worker ended before it began");
         };
         let broker = LocalBroker::open(&data)?;
-        Ok(Self { folder, plugins, broker, status, stop, run, probes: 0 })
+        let status = handle.status();
+        Ok(Self { folder, plugins, broker, handle, status, stop, run, probes: 0 })
     }
 
     /// The folder that holds everything.
     #[must_use]
     pub fn folder(&self) -> &Arc<TempDir> {
         &self.folder
+    }
+
+    /// Gives a command.
+    pub async fn tell(&self, connector: &str, command: Command) -> Result<()> {
+        Ok(self.handle.tell(connector, command).await?)
     }
 
     /// Drops a file into the plugin folder, whole at once, and returns its path.

@@ -11,6 +11,7 @@ mod lines;
 mod logging;
 mod manifests;
 mod progress;
+mod remote;
 mod run;
 mod schema;
 mod status;
@@ -36,6 +37,7 @@ Exit codes:
 
 Start here:
   sandbar run                        watch ./plugins with the embedded broker
+  sandbar status                     see what a running host does
   sandbar validate                   say what is wrong in ./plugins
   sandbar topic read orders          see what is in a topic";
 
@@ -55,6 +57,25 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Status(remote::StatusArgs),
+    /// Pause a connector
+    ///
+    /// Its tasks finish what they have taken up, commit it, and wait. It stays paused, also when the host is started
+    /// again, until `sandbar resume`, or until its definition gets another `initial_state`.
+    #[command(after_help = "Examples:\n  sandbar pause orders\n  sandbar pause orders --data /var/lib/sandbar")]
+    Pause(remote::ConnectorArgs),
+    /// Let a connector go on that was paused or stopped
+    ///
+    /// Its tasks begin where they have committed last.
+    #[command(after_help = "Examples:\n  sandbar resume orders")]
+    Resume(remote::ConnectorArgs),
+    /// Stop a connector
+    ///
+    /// As `sandbar pause`, with another state: STOPPED says that it is not about to be resumed. Its offsets and its state
+    /// stay.
+    #[command(after_help = "Examples:\n  sandbar stop orders")]
+    Stop(remote::ConnectorArgs),
+    Restart(remote::RestartArgs),
     Validate(validate::ValidateArgs),
     Inspect(inspect::InspectArgs),
     Embed(embed::EmbedArgs),
@@ -90,6 +111,11 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Status(args) => remote::status(&args),
+        Command::Pause(args) => remote::pause(&args),
+        Command::Resume(args) => remote::resume(&args),
+        Command::Stop(args) => remote::stop(&args),
+        Command::Restart(args) => remote::restart(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Embed(args) => embed::run(&args),

@@ -86,6 +86,7 @@ mod tests {
             state: ConnectorState::Running,
             reason: None,
             tasks: Vec::new(),
+            quarantined: Vec::new(),
         };
         Status { ready: true, connectors: vec![connector], refused: Vec::new() }
     }

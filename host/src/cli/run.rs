@@ -148,8 +148,8 @@ async fn serve(worker: WorkerConfig, format: Format, console: Console) -> Outcom
     let signals = Signals::listen().map_err(|error| Failure::new(format!("signals cannot be handled: {error}")))?;
     let signals = tokio::spawn(signals.obey(stop, console.clone()));
     let mut display = None;
-    let drained = wiring::run(Arc::new(worker), stopping, |status| {
-        display = Some(tokio::spawn(show(status, format.is_watched().then_some(console))));
+    let drained = wiring::run(Arc::new(worker), stopping, |handle| {
+        display = Some(tokio::spawn(show(handle.status(), format.is_watched().then_some(console))));
     });
     let drained = drained.await;
     // The status ends with the supervisor, and the display with the status.

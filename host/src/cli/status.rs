@@ -192,6 +192,7 @@ mod tests {
             state: ConnectorState::Running,
             reason: None,
             tasks: Vec::new(),
+            quarantined: Vec::new(),
         });
         let now = Instant::now();
         let mut sampler = Sampler::new(now);

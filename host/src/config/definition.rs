@@ -33,7 +33,7 @@ pub struct Definition {
     origin: Origin,
 }
 
-/// The state a new connector starts in.
+/// The state a new connector starts in, or an operator wants it in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InitialState {
     /// It runs.
@@ -56,7 +56,9 @@ impl InitialState {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    /// Reads Kafka Connect's spelling, in either case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Running, Self::Paused, Self::Stopped].into_iter().find(|state| state.name().eq_ignore_ascii_case(name))
     }
 }

@@ -54,6 +54,8 @@ pub struct WorkerConfig {
     pub scan_interval: Duration,
     /// How long tasks may take to finish when the worker stops.
     pub shutdown_timeout: Duration,
+    /// How long a task may make no progress before it counts as stalled.
+    pub stall_timeout: Duration,
 }
 
 /// Which broker a worker uses.
@@ -196,6 +198,7 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
         },
         scan_interval: reader.millis(&keys::SCAN_INTERVAL_MS),
         shutdown_timeout: reader.millis(&keys::SHUTDOWN_TIMEOUT_MS),
+        stall_timeout: reader.millis(&keys::TASK_STALL_TIMEOUT_MS),
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandbar_abi::status::CloseReason;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::machine::{Action, TaskEvent, TaskMachine, TaskState};
+use super::machine::{Action, TaskEvent, TaskState};
 use super::planner::Plugins;
+use super::running::Task;
 use super::status::{ConnectorState, ConnectorStatus, TaskStatus};
+use super::versions::{Quarantined, Versions};
 use crate::config::{ConnectorSettings, Definition, InitialState};
-use crate::task::{Backoff, Plan, Progress};
+use crate::task::{Backoff, Plan};
 
 /// See the module.
 pub(super) struct Connector {
@@ -26,6 +28,11 @@ pub(super) struct Connector {
     pub(super) tasks: Vec<Task>,
     /// The plans that replace the tasks once all of them have ended.
     pub(super) next: Option<Vec<Plan>>,
+    /// The plugins that the tasks run, or the plans that replace them.
+    pub(super) running: Option<Plugins>,
+    pub(super) versions: Versions,
+    /// What an operator wants, whatever the definition began with.
+    pub(super) target: Option<InitialState>,
     /// Counts plannings, so that the result of an outdated one is known.
     pub(super) planning: u64,
     /// Planning failed; when it is tried again.
@@ -53,16 +60,6 @@ pub(super) enum Problem {
     Start(String),
 }
 
-/// One task.
-pub(super) struct Task {
-    pub(super) plan: Arc<Plan>,
-    pub(super) machine: TaskMachine,
-    pub(super) progress: Arc<Progress>,
-    pub(super) stop: watch::Sender<Option<CloseReason>>,
-    /// Counts runs, so that the end of an older one is known.
-    pub(super) run: u64,
-}
-
 impl Connector {
     pub(super) fn new(definition: Definition, file: PathBuf) -> Self {
         Self {
@@ -72,9 +69,12 @@ impl Connector {
             problem: None,
             tasks: Vec::new(),
             next: None,
+            running: None,
+            versions: Versions::default(),
+            target: None,
             planning: 0,
             replan_at: None,
-            replans: Backoff::new(std::time::Duration::from_millis(500), std::time::Duration::from_secs(60)),
+            replans: Backoff::new(Duration::from_millis(500), Duration::from_secs(60)),
             leaving: false,
         }
     }
@@ -82,6 +82,24 @@ impl Connector {
     /// Whether nothing of it runs.
     pub(super) fn is_idle(&self) -> bool {
         self.tasks.iter().all(|task| task.machine.is_idle())
+    }
+
+    /// What it shall do: what an operator said last, else what its definition begins with.
+    pub(super) fn target(&self) -> InitialState {
+        self.target.unwrap_or(self.definition.initial_state)
+    }
+
+    /// Takes note of the plugins that are about to run.
+    pub(super) fn take_over(&mut self, plugins: Plugins, now: Instant) {
+        let ran_well = self.tasks.iter().all(|task| !matches!(task.machine.state(), TaskState::Failed { .. }));
+        if let Some(before) = self.running.replace(plugins.clone()).filter(|before| !before.same(&plugins)) {
+            self.versions.take_over(&plugins, before, ran_well, now);
+        }
+    }
+
+    /// Transactions that the present tasks have committed.
+    pub(super) fn commits(&self) -> u64 {
+        self.tasks.iter().map(|task| task.progress.snapshot().commits).sum()
     }
 
     /// Tells all tasks to finish.
@@ -110,21 +128,35 @@ impl Connector {
         self.problem = Some(problem);
     }
 
-    pub(super) fn status(&self, now: Instant) -> ConnectorStatus {
-        let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(now)).collect();
+    pub(super) fn status(&self, patience: Duration, now: Instant) -> ConnectorStatus {
+        let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now)).collect();
         let (state, reason) = self.state(&tasks);
         ConnectorStatus {
             name: self.definition.name.clone(),
             kind: self.current.as_ref().map(|setup| setup.settings.kind),
-            plugin: self.current.as_ref().map(|setup| {
-                let manifest = setup.plugins.own.manifest();
-                (manifest.name.clone(), manifest.version.to_string())
-            }),
+            plugin: self.plugin(),
             file: self.file.clone(),
             state,
             reason,
             tasks,
+            quarantined: self.versions.quarantined().cloned().collect(),
         }
+    }
+
+    /// The plugin and the version that its tasks run, or are about to.
+    fn plugin(&self) -> Option<(String, String)> {
+        if let Some(task) = self.tasks.first() {
+            return Some((task.plan.plugin.plugin.clone(), task.plan.plugin.version.clone()));
+        }
+        let manifest = self.current.as_ref()?.plugins.own.manifest();
+        Some((manifest.name.clone(), manifest.version.to_string()))
+    }
+
+    /// What is in quarantine, for people.
+    fn quarantine(&self) -> Option<String> {
+        let one = |q: &Quarantined| format!("{} {} is in quarantine: {}", q.plugin, q.version, q.reason);
+        let all: Vec<_> = self.versions.quarantined().map(one).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// The state of the whole: the worst of its tasks, or why there are none.
@@ -135,7 +167,7 @@ impl Connector {
             Problem::Invalid(error) | Problem::Start(error) => error.clone(),
         });
         if tasks.is_empty() {
-            return match (problem, self.definition.initial_state) {
+            return match (problem, self.target()) {
                 (Some(Problem::Invalid(_) | Problem::Start(_)), _) => (ConnectorState::Failed, text),
                 (_, InitialState::Paused) => (ConnectorState::Paused, None),
                 (_, InitialState::Stopped) => (ConnectorState::Stopped, None),
@@ -144,6 +176,7 @@ impl Connector {
         }
         let order = [
             ConnectorState::Failed,
+            ConnectorState::Stalled,
             ConnectorState::Restarting,
             ConnectorState::Running,
             ConnectorState::Completed,
@@ -151,34 +184,6 @@ impl Connector {
         ];
         let worst = order.into_iter().find_map(|state| tasks.iter().find(|task| task.state == state));
         let state = worst.map_or(ConnectorState::Unassigned, |task| task.state);
-        (state, text.or_else(|| worst.and_then(|task| task.trace.clone())))
-    }
-}
-
-impl Task {
-    pub(super) fn new(plan: Plan) -> Self {
-        let (stop, _) = watch::channel(None);
-        Self {
-            plan: Arc::new(plan),
-            machine: TaskMachine::default(),
-            progress: Arc::new(Progress::default()),
-            stop,
-            run: 0,
-        }
-    }
-
-    fn status(&self, now: Instant) -> TaskStatus {
-        let (state, trace) = match self.machine.state() {
-            TaskState::Stopped => (ConnectorState::Stopped, None),
-            TaskState::Running => (ConnectorState::Running, self.progress.snapshot().waiting),
-            TaskState::Draining => (ConnectorState::Restarting, None),
-            TaskState::Completed => (ConnectorState::Completed, None),
-            TaskState::Fenced { error } => (ConnectorState::Failed, Some(format!("fenced: {error}"))),
-            TaskState::Failed { error, until } => {
-                let seconds = until.saturating_duration_since(now).as_secs_f32();
-                (ConnectorState::Failed, Some(format!("{error} (starts again in {seconds:.1} s)")))
-            }
-        };
-        TaskStatus { id: self.plan.task, state, trace, progress: Arc::clone(&self.progress) }
+        (state, text.or_else(|| worst.and_then(|task| task.trace.clone())).or_else(|| self.quarantine()))
     }
 }

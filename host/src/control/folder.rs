@@ -156,6 +156,11 @@ impl Supervisor {
         match self.connectors.get_mut(name) {
             Some(connector) if connector.file == file || connector.leaving => {
                 connector.file = file.to_owned();
+                if connector.definition.initial_state != definition.initial_state {
+                    // Of what an operator said and what the file says, the later counts.
+                    connector.target = None;
+                    self.targets.forget(name);
+                }
                 connector.definition = definition;
                 connector.leaving = false;
                 info!(connector = %name, file = %file.display(), "definition changed");
@@ -165,7 +170,9 @@ impl Supervisor {
             }
             None => {
                 info!(connector = %name, file = %file.display(), "definition found");
-                self.connectors.insert(name.to_owned(), Connector::new(definition, file.to_owned()));
+                let mut connector = Connector::new(definition, file.to_owned());
+                connector.target = self.targets.of(name);
+                self.connectors.insert(name.to_owned(), connector);
             }
         }
     }

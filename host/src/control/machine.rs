@@ -12,6 +12,12 @@ const FIRST_RESTART: Duration = Duration::from_millis(200);
 const MAX_RESTART: Duration = Duration::from_secs(60);
 /// A task that ran this long before it failed is as good as new: its pauses begin anew.
 const HEALTHY: Duration = Duration::from_secs(60);
+/// Failures in a row of the plugin's making, none of them after health, that make a crash loop. With the pauses between
+/// them that is about a minute.
+const CRASH_LOOP: u32 = 10;
+/// The pause between two tries of a task in a crash loop: what it works with may be mended by then, and where it is not,
+/// a try costs little.
+const CRASH_LOOP_PAUSE: Duration = Duration::from_secs(600);
 
 /// Where a task is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub enum TaskState {
         error: String,
         /// When it starts again.
         until: Instant,
+        /// How often it failed in a row, where that is a crash loop.
+        loops: Option<u32>,
     },
     /// Its source has come to its end.
     Completed,
@@ -45,6 +53,8 @@ pub enum TaskEvent {
     Start,
     /// It shall not run.
     Stop,
+    /// It shall begin anew, whatever became of it before.
+    Restart,
     /// It ended.
     Ended(Ending),
     /// Time has passed.
@@ -63,7 +73,21 @@ pub enum Ending {
     /// Another worker took its place.
     Fenced(String),
     /// It failed.
-    Failed(String),
+    Failed {
+        /// Why.
+        error: String,
+        /// Whose doing it was.
+        blame: Blame,
+    },
+}
+
+/// Whose doing a failure was, and so whether it is likely to come again by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The plugin's, or that of what it was given: the same is likely to happen again.
+    Plugin,
+    /// The broker's: it passes when the broker is back.
+    Broker,
 }
 
 /// What is to be done.
@@ -87,6 +111,8 @@ pub struct TaskMachine {
     wanted: bool,
     started: Option<Instant>,
     restarts: Backoff,
+    /// Failures of the plugin's making since it was last in health.
+    failures: u32,
 }
 
 impl Default for TaskMachine {
@@ -96,6 +122,7 @@ impl Default for TaskMachine {
             wanted: false,
             started: None,
             restarts: Backoff::new(FIRST_RESTART, MAX_RESTART),
+            failures: 0,
         }
     }
 }
@@ -149,6 +176,19 @@ impl TaskMachine {
                     _ => Action::Nothing,
                 }
             }
+            TaskEvent::Restart => {
+                self.wanted = true;
+                self.forgive();
+                match self.state {
+                    TaskState::Running => {
+                        self.state = TaskState::Draining;
+                        Action::SignalStop
+                    }
+                    // It starts again once it has ended.
+                    TaskState::Draining => Action::Nothing,
+                    _ => self.spawn(now),
+                }
+            }
             TaskEvent::Ended(ending) => self.ended(ending, now),
             TaskEvent::Tick => match self.due() {
                 Some(until) if until <= now => self.spawn(now),
@@ -163,18 +203,27 @@ impl TaskMachine {
         Action::Spawn { careful: self.restarts.tries() > 0 }
     }
 
+    fn forgive(&mut self) {
+        self.restarts.reset();
+        self.failures = 0;
+    }
+
     fn ended(&mut self, ending: Ending, now: Instant) -> Action {
         let ran = self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
         if ran >= HEALTHY {
-            self.restarts.reset();
+            self.forgive();
         }
         match ending {
             Ending::Fenced(error) => {
                 self.state = TaskState::Fenced { error };
                 Action::Nothing
             }
-            Ending::Failed(error) if self.wanted => {
-                self.state = TaskState::Failed { error, until: now + self.restarts.next_delay() };
+            Ending::Failed { error, blame } if self.wanted => {
+                self.failures += u32::from(blame == Blame::Plugin);
+                let loops = (blame == Blame::Plugin && self.failures >= CRASH_LOOP).then_some(self.failures);
+                let pause = self.restarts.next_delay();
+                let pause = if loops.is_some() { CRASH_LOOP_PAUSE } else { pause };
+                self.state = TaskState::Failed { error, until: now + pause, loops };
                 Action::Nothing
             }
             Ending::Completed => {
@@ -206,12 +255,16 @@ mod tests {
     }
 
     fn failed(until: Instant) -> TaskState {
-        TaskState::Failed { error: "x".into(), until }
+        TaskState::Failed { error: "x".into(), until, loops: None }
+    }
+
+    fn fails(blame: Blame) -> TaskEvent {
+        TaskEvent::Ended(Ending::Failed { error: "x".into(), blame })
     }
 
     #[test]
     fn from_event_to() {
-        use TaskEvent::{Ended, Start, Stop};
+        use TaskEvent::{Ended, Restart, Start, Stop};
         use TaskState::{Completed, Draining, Running, Stopped};
         let spawn = Action::Spawn { careful: false };
         let fenced = TaskState::Fenced { error: "y".into() };
@@ -222,13 +275,18 @@ mod tests {
         check(at(Draining, false), Start, &Draining, Action::Nothing);
         check(at(Draining, true), Ended(Ending::Done), &Running, spawn.clone());
         check(at(Draining, false), Ended(Ending::Done), &Stopped, Action::Nothing);
-        check(at(Draining, false), Ended(Ending::Failed("x".into())), &Stopped, Action::Nothing);
+        check(at(Draining, false), fails(Blame::Plugin), &Stopped, Action::Nothing);
         check(at(Running, true), Ended(Ending::Completed), &Completed, Action::Nothing);
         check(at(Running, true), Ended(Ending::Reopen), &Running, spawn.clone());
         check(at(Running, true), Ended(Ending::Fenced("y".into())), &fenced, Action::Nothing);
         check(at(fenced.clone(), true), TaskEvent::Tick, &fenced, Action::Nothing);
-        check(at(Completed, true), Start, &Running, spawn);
+        check(at(Completed, true), Start, &Running, spawn.clone());
         check(at(failed(Instant::now()), true), Stop, &Stopped, Action::Nothing);
+        check(at(failed(Instant::now()), true), Restart, &Running, spawn.clone());
+        check(at(fenced, true), Restart, &Running, spawn.clone());
+        check(at(Draining, false), Restart, &Draining, Action::Nothing);
+        let restarting = check(at(Running, true), Restart, &Draining, Action::SignalStop);
+        check(restarting, Ended(Ending::Done), &Running, spawn);
     }
 
     #[test]
@@ -236,7 +294,7 @@ mod tests {
         let now = Instant::now();
         let mut machine = TaskMachine::default();
         assert_eq!(machine.on(TaskEvent::Start, now), Action::Spawn { careful: false });
-        assert_eq!(machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now), Action::Nothing);
+        assert_eq!(machine.on(fails(Blame::Broker), now), Action::Nothing);
         assert_eq!(machine.on(TaskEvent::Tick, now), Action::Nothing);
         let due = machine.due().unwrap();
         assert!(due > now && due <= now + FIRST_RESTART);
@@ -249,16 +307,16 @@ mod tests {
         let mut machine = TaskMachine::default();
         machine.on(TaskEvent::Start, now);
         for _ in 0..20 {
-            machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+            machine.on(fails(Blame::Broker), now);
             now = machine.due().unwrap();
             machine.on(TaskEvent::Tick, now);
         }
-        machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+        machine.on(fails(Blame::Broker), now);
         assert!(machine.due().unwrap() >= now + MAX_RESTART / 2);
         now = machine.due().unwrap();
         machine.on(TaskEvent::Tick, now);
         now += HEALTHY;
-        machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+        machine.on(fails(Blame::Broker), now);
         assert!(machine.due().unwrap() <= now + FIRST_RESTART);
     }
 
@@ -267,10 +325,43 @@ mod tests {
         let now = Instant::now();
         let mut machine = TaskMachine::default();
         machine.on(TaskEvent::Start, now);
-        machine.on(TaskEvent::Ended(Ending::Failed("x".into())), now);
+        machine.on(fails(Blame::Broker), now);
         machine.on(TaskEvent::Stop, now);
         assert_eq!(machine.due(), None);
         assert_eq!(machine.on(TaskEvent::Tick, now + MAX_RESTART), Action::Nothing);
         assert_eq!(machine.state(), &TaskState::Stopped);
+    }
+
+    /// Lets a task fail so often, each time as soon as it was started again, and returns its last pause.
+    fn fail_often(machine: &mut TaskMachine, blame: Blame, times: u32) -> Duration {
+        let (mut now, mut pause) = (Instant::now(), Duration::ZERO);
+        machine.on(TaskEvent::Start, now);
+        for _ in 0..times {
+            machine.on(fails(blame), now);
+            let due = machine.due().unwrap();
+            pause = due - now;
+            now = due;
+            machine.on(TaskEvent::Tick, now);
+        }
+        pause
+    }
+
+    #[test]
+    fn a_crash_loop_is_tried_again_seldom_until_somebody_restarts_it() {
+        let mut machine = TaskMachine::default();
+        assert!(fail_often(&mut machine, Blame::Plugin, CRASH_LOOP - 1) <= MAX_RESTART);
+        assert_eq!(fail_often(&mut machine, Blame::Plugin, 1), CRASH_LOOP_PAUSE);
+        let now = Instant::now() + CRASH_LOOP_PAUSE;
+        machine.on(fails(Blame::Plugin), now);
+        let TaskState::Failed { loops, .. } = machine.state() else { panic!() };
+        assert_eq!(*loops, Some(CRASH_LOOP + 1));
+        assert_eq!(machine.on(TaskEvent::Restart, now), Action::Spawn { careful: false });
+        machine.on(fails(Blame::Plugin), now);
+        assert!(machine.due().unwrap() <= now + FIRST_RESTART);
+    }
+
+    #[test]
+    fn a_broker_that_is_down_makes_no_crash_loop() {
+        assert!(fail_often(&mut TaskMachine::default(), Blame::Broker, 10 * CRASH_LOOP) <= MAX_RESTART);
     }
 }

@@ -3,14 +3,21 @@
 //! Everything goes through one event loop, the [`Supervisor`]. A change of configuration, a new plugin version and a restart
 //! are the same thing here: drain, close, open at the committed offsets.
 
+mod commands;
 mod connector;
 mod folder;
 mod machine;
 pub(crate) mod planner;
 mod reconcile;
+mod running;
 mod status;
 mod supervisor;
+mod targets;
+mod versions;
 
-pub use machine::{Action, Ending, TaskEvent, TaskMachine, TaskState};
+pub use commands::{Command, CommandError, Handle};
+pub use machine::{Action, Blame, Ending, TaskEvent, TaskMachine, TaskState};
 pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus};
 pub use supervisor::Supervisor;
+pub use targets::Targets;
+pub use versions::Quarantined;

@@ -30,9 +30,12 @@ pub(super) struct Plugins {
 impl Plugins {
     /// Whether both are the same code.
     pub(super) fn same(&self, other: &Self) -> bool {
-        let hashes =
-            |p: &Self| std::iter::once(&p.own).chain(&p.transforms).map(|p| p.inspection.sha256).collect::<Vec<_>>();
-        hashes(self) == hashes(other)
+        self.iter().map(|plugin| plugin.inspection.sha256).eq(other.iter().map(|plugin| plugin.inspection.sha256))
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        std::iter::once(&self.own).chain(&self.transforms)
     }
 }
 

@@ -28,14 +28,16 @@ impl Supervisor {
         if self.stopping {
             return;
         }
-        if connector.definition.initial_state != InitialState::Running {
+        connector.versions.prune(&self.registry);
+        if connector.target() != InitialState::Running {
             connector.current = None;
             connector.next = None;
             connector.drain(CloseReason::Stop, Instant::now());
             self.settle(name);
             return;
         }
-        let resolved = ConnectorSettings::resolve(&connector.definition, &self.registry, &self.worker);
+        let allowed = connector.versions.allowed(&self.registry);
+        let resolved = ConnectorSettings::resolve(&connector.definition, &allowed, &self.worker);
         let (settings, warnings) = match resolved {
             Ok(resolved) => resolved,
             Err(errors) => {
@@ -48,9 +50,8 @@ impl Supervisor {
                 return;
             }
         };
-        let find = |plugin: &crate::config::PluginSettings| {
-            self.registry.find(&plugin.class, plugin.version.as_ref()).cloned()
-        };
+        let find =
+            |plugin: &crate::config::PluginSettings| allowed.find(&plugin.class, plugin.version.as_ref()).cloned();
         let own = find(&settings.plugin);
         let transforms: Option<Vec<_>> = settings.transforms.iter().map(|t| find(&t.plugin)).collect();
         let (Some(own), Some(transforms)) = (own, transforms) else { return };
@@ -94,6 +95,7 @@ impl Supervisor {
                 info!(connector = %name, plugin = %own.name, version = %own.version, tasks = plans.len(), "{what}");
                 connector.problem = None;
                 connector.replans.reset();
+                connector.take_over(setup.plugins, Instant::now());
                 connector.next = Some(plans);
                 connector.drain(CloseReason::Replace, Instant::now());
                 self.settle(name);

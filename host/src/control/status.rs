@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sandbar_abi::manifest::Kind;
 use serde::{Serialize, Serializer};
 
+use super::versions::Quarantined;
 use crate::task::{Progress, Snapshot};
 
 /// All connectors, by name, and the plugin files that none of them can use.
@@ -48,6 +49,8 @@ pub struct ConnectorStatus {
     pub reason: Option<String>,
     /// Its tasks.
     pub tasks: Vec<TaskStatus>,
+    /// Versions of its plugins that failed when they took over, and are not tried again.
+    pub quarantined: Vec<Quarantined>,
 }
 
 /// A task.
@@ -71,8 +74,10 @@ pub struct TaskStatus {
 pub enum ConnectorState {
     /// It waits for something that is not there, such as its plugin.
     Unassigned,
-    /// It runs.
+    /// It runs: it gets on, or has nothing to do.
     Running,
+    /// It runs and does not get on; the reason says what it waits for. Kafka Connect's clients see `RUNNING`.
+    Stalled,
     /// It is finishing, to end or to start again.
     Restarting,
     /// It failed; where it starts again by itself, the reason says when.
@@ -90,6 +95,7 @@ impl fmt::Display for ConnectorState {
         f.pad(match self {
             Self::Unassigned => "UNASSIGNED",
             Self::Running => "RUNNING",
+            Self::Stalled => "STALLED",
             Self::Restarting => "RESTARTING",
             Self::Failed => "FAILED",
             Self::Completed => "COMPLETED",

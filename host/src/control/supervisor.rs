@@ -10,15 +10,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::connector::{Connector, Setup, Task};
-use super::machine::{Action, Ending, TaskEvent, TaskState};
+use super::commands::{Handle, Request};
+use super::connector::{Connector, Setup};
+use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
+use super::running::Task;
 use super::status::{RefusedPlugin, Status};
+use super::targets::Targets;
 use crate::broker::Broker;
 use crate::config::{Definition, InitialState, WorkerConfig};
 use crate::discovery::Changes;
 use crate::http::Network;
 use crate::plugins::{Load, LoadError, Plugin, Registry};
-use crate::task::{self, Plan, TaskEnd};
+use crate::task::{self, Plan, TaskEnd, TaskError};
 
 /// Something that happened elsewhere.
 pub(super) enum Event {
@@ -29,6 +32,9 @@ pub(super) enum Event {
     /// A task ended.
     Ended { connector: String, task: u32, run: u64, ending: Ending },
 }
+
+/// Commands that may wait to be looked at; who gives more of them waits.
+const MAX_COMMANDS: usize = 16;
 
 /// See the module.
 pub struct Supervisor {
@@ -56,14 +62,24 @@ pub struct Supervisor {
     /// What runs elsewhere and ends with an event. It does not outlive the supervisor.
     pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
+    pub(super) targets: Targets,
+    commands: mpsc::Sender<Request>,
+    requests: mpsc::Receiver<Request>,
 }
 
 impl Supervisor {
-    /// A supervisor that runs nothing yet.
+    /// A supervisor that runs nothing yet. `targets` is what operators said of connectors before.
     #[must_use]
-    pub fn new(worker: Arc<WorkerConfig>, loader: impl Load, broker: Arc<dyn Broker>, network: Network) -> Self {
+    pub fn new(
+        worker: Arc<WorkerConfig>,
+        loader: impl Load,
+        broker: Arc<dyn Broker>,
+        network: Network,
+        targets: Targets,
+    ) -> Self {
         // Events come from a bounded number of tasks, plannings and loads, each of which sends one.
         let (events, inbox) = mpsc::unbounded_channel();
+        let (commands, requests) = mpsc::channel(MAX_COMMANDS);
         Self {
             worker,
             loader: Arc::new(loader),
@@ -84,13 +100,16 @@ impl Supervisor {
             inbox,
             work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
+            targets,
+            commands,
+            requests,
         }
     }
 
-    /// What runs, as it changes.
+    /// For whoever watches it, or tells it what to do.
     #[must_use]
-    pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.commands.clone(), self.status.subscribe())
     }
 
     /// Runs until told to stop, then until all tasks have ended, or `shutdown.timeout.ms` is over. Returns whether all
@@ -100,6 +119,9 @@ impl Supervisor {
         loop {
             self.publish();
             while self.work.try_join_next().is_some() {}
+            if let Err(problem) = self.targets.keep().await {
+                error!("what operators want is not kept over a restart of the host: {problem}");
+            }
             for file in self.outdated.drain(..) {
                 folder.doubt(&file);
             }
@@ -117,7 +139,8 @@ impl Supervisor {
                 // In this order, so that what happens does not depend on chance.
                 biased;
                 changes = folder.next(), if !self.stopping => self.changed(changes),
-                Some(event) = self.inbox.recv() => self.handle(event),
+                Some(event) = self.inbox.recv() => self.take(event),
+                Some(request) = self.requests.recv() => self.obey(request).await,
                 () = timer => {
                     if give_up.is_some_and(|at| at <= Instant::now()) {
                         self.say_what_hangs();
@@ -125,7 +148,8 @@ impl Supervisor {
                     }
                     self.tick();
                 }
-                _ = stop.wait_for(|stop| *stop), if !self.stopping => {
+                // What it gives out must not be held while a command is carried out.
+                () = async { drop(stop.wait_for(|stop| *stop).await) }, if !self.stopping => {
                     info!("stopping: tasks finish what they have taken up");
                     self.stopping = true;
                     give_up = Some(Instant::now() + self.worker.shutdown_timeout);
@@ -145,16 +169,37 @@ impl Supervisor {
         if settled && !was_ready {
             info!(plugins = self.registry.iter().count(), connectors = self.connectors.len(), took = ?self.started.elapsed(), "ready");
         }
-        let connectors = self.connectors.values().map(|c| c.status(now)).collect();
+        self.tell_stalled(now);
+        let patience = self.worker.stall_timeout;
+        let connectors = self.connectors.values().map(|c| c.status(patience, now)).collect();
         let refused =
             self.refused.iter().map(|(file, reason)| RefusedPlugin { file: file.clone(), reason: reason.clone() });
         self.status.send_replace(Status { ready: settled || was_ready, connectors, refused: refused.collect() });
     }
 
+    /// Says once of a task that it does not get on, and once that it does again.
+    fn tell_stalled(&mut self, now: Instant) {
+        let patience = self.worker.stall_timeout;
+        for (name, connector) in &mut self.connectors {
+            for task in &mut connector.tasks {
+                let number = task.plan.task;
+                match task.stalled(patience, now) {
+                    Some(why) if !task.told_stalled => warn!(connector = %name, task = number, "stalled: {why}"),
+                    None if task.told_stalled => info!(connector = %name, task = number, "not stalled any more"),
+                    _ => continue,
+                }
+                task.told_stalled = !task.told_stalled;
+            }
+        }
+    }
+
     fn next_due(&self) -> Option<Instant> {
-        let tasks = self.connectors.values().flat_map(|c| &c.tasks).filter_map(|t| t.machine.due());
+        let (patience, now) = (self.worker.stall_timeout, Instant::now());
+        let tasks = || self.connectors.values().flat_map(|c| &c.tasks);
+        let restarts = tasks().filter_map(|t| t.machine.due());
+        let stalls = tasks().filter_map(|t| t.recheck_at(patience, now));
         let plans = self.connectors.values().filter_map(|c| c.replan_at);
-        tasks.chain(plans).min()
+        restarts.chain(stalls).chain(plans).min()
     }
 
     fn say_what_hangs(&self) {
@@ -165,7 +210,7 @@ impl Supervisor {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn take(&mut self, event: Event) {
         match event {
             Event::Loaded { file, load, started, result } => {
                 self.loaded(&file, load, started, result);
@@ -185,9 +230,10 @@ impl Supervisor {
         if connector.leaving {
             info!(connector = %name, "connector stopped and gone");
             self.connectors.remove(name);
+            self.targets.forget(name);
             return;
         }
-        if connector.definition.initial_state != InitialState::Running {
+        if connector.target() != InitialState::Running {
             connector.tasks.clear();
         }
         let Some(plans) = connector.next.take() else { return };
@@ -222,18 +268,40 @@ impl Supervisor {
             Ending::Fenced(why) => {
                 error!(connector = %name, task = number, "stopped: another worker runs this task: {why}");
             }
-            Ending::Failed(error) if connector.tasks.get(index).is_some_and(|t| !t.machine.is_wanted()) => {
+            Ending::Failed { error, .. } if connector.tasks.get(index).is_some_and(|t| !t.machine.is_wanted()) => {
                 warn!(connector = %name, task = number, "failed as it ended, what it had not committed is undone: {error}");
             }
-            Ending::Failed(_) => {}
+            Ending::Failed { .. } => {}
         }
+        let failed = match &ending {
+            Ending::Failed { error, blame: Blame::Plugin } => Some(error.clone()),
+            _ => None,
+        };
         self.act(name, index, TaskEvent::Ended(ending));
         let task = self.connectors.get(name).and_then(|c| c.tasks.get(index));
-        if let Some(TaskState::Failed { error, until }) = task.map(|t| t.machine.state()) {
+        if let Some(TaskState::Failed { error, until, loops }) = task.map(|t| t.machine.state()) {
             let again_in = until.saturating_duration_since(Instant::now());
-            error!(connector = %name, task = number, ?again_in, "failed: {error}");
+            error!(connector = %name, task = number, ?again_in, crash_loop = loops, "failed: {error}");
         }
         self.settle(name);
+        if let Some(error) = failed {
+            self.roll_back(name, &error);
+        }
+    }
+
+    /// Plugins that took over lately and failed hand back to those before them.
+    fn roll_back(&mut self, name: &str, error: &str) {
+        let now = Instant::now();
+        let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving && c.next.is_none()) else { return };
+        let commits = connector.commits();
+        if !connector.versions.on_probation(commits, now) {
+            return;
+        }
+        let Some(running) = connector.running.clone() else { return };
+        for failed in connector.versions.fail(&running, error) {
+            error!(connector = %name, plugin = %failed.plugin, version = %failed.version, sha256 = %failed.sha256, "rolled back: this version failed soon after it took over, the one before it runs again; this one is not tried again until its file changes or the connector is restarted");
+        }
+        self.reconcile(name);
     }
 
     /// Passes an event to a task, and does what it asks for.
@@ -248,6 +316,7 @@ impl Supervisor {
             Action::SignalStop => drop(task.stop.send_replace(Some(CloseReason::Stop))),
             Action::Spawn { careful } => {
                 task.run += 1;
+                task.told_stalled = false;
                 task.stop.send_replace(None);
                 let ran = task::run(
                     Arc::clone(&task.plan),
@@ -264,8 +333,10 @@ impl Supervisor {
                     let ending = match alone.join_next().await {
                         Some(Ok(end)) => ending(end),
                         // A defect of ours, not of the guest: it must not pass for a clean end.
-                        Some(Err(panic)) => Ending::Failed(format!("internal error: {panic}")),
-                        None => Ending::Failed("internal error: the task was never there".to_owned()),
+                        Some(Err(panic)) => {
+                            Ending::Failed { error: format!("internal error: {panic}"), blame: Blame::Plugin }
+                        }
+                        None => Ending::Done,
                     };
                     // The supervisor is gone only when the host stops.
                     let _ = events.send(Event::Ended { connector, task: number, run, ending });
@@ -281,6 +352,9 @@ fn ending(end: TaskEnd) -> Ending {
         TaskEnd::Completed => Ending::Completed,
         TaskEnd::Reopen => Ending::Reopen,
         TaskEnd::Fenced(why) => Ending::Fenced(why),
-        TaskEnd::Failed(error) => Ending::Failed(error.to_string()),
+        TaskEnd::Failed(error) => {
+            let blame = if matches!(error, TaskError::Broker(_)) { Blame::Broker } else { Blame::Plugin };
+            Ending::Failed { error: error.to_string(), blame }
+        }
     }
 }

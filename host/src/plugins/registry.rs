@@ -9,7 +9,6 @@ use semver::VersionReq;
 use thiserror::Error;
 
 use super::Inspection;
-use crate::config::ManifestLookup;
 use crate::sandbox::Compiled;
 use crate::trust::Verdict;
 
@@ -94,11 +93,15 @@ impl Registry {
         clash.map(|(holder, _)| holder.as_path())
     }
 
-    /// The newest version of a plugin that will do.
-    #[must_use]
-    pub fn find(&self, name: &str, version: Option<&VersionReq>) -> Option<&Arc<Plugin>> {
+    /// The newest version of a plugin that will do, of those that are free to be used.
+    pub fn find(
+        &self,
+        name: &str,
+        version: Option<&VersionReq>,
+        is_free: impl Fn(&Plugin) -> bool,
+    ) -> Option<&Arc<Plugin>> {
         let fits = |p: &&Arc<Plugin>| {
-            p.manifest().name == name && version.is_none_or(|req| req.matches(&p.manifest().version))
+            p.manifest().name == name && version.is_none_or(|req| req.matches(&p.manifest().version)) && is_free(p)
         };
         self.by_file.values().filter(fits).max_by(|a, b| a.manifest().version.cmp(&b.manifest().version))
     }
@@ -106,15 +109,5 @@ impl Registry {
     /// All plugins, with their files.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Arc<Plugin>)> {
         self.by_file.iter().map(|(file, plugin)| (file.as_path(), plugin))
-    }
-}
-
-impl ManifestLookup for Registry {
-    fn manifest(&self, class: &str) -> Option<&Manifest> {
-        self.find(class, None).map(|p| p.manifest())
-    }
-
-    fn manifest_matching(&self, class: &str, version: &VersionReq) -> Option<&Manifest> {
-        self.find(class, Some(version)).map(|p| p.manifest())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::activity::Step;
 use super::backoff::Backoff;
 use super::context::Context;
 use super::stage::Stage;
@@ -43,6 +44,7 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
             return Ok(TaskEnd::Stopped);
         }
         let wait = context.due_in(Instant::now()).unwrap_or(WAIT).min(WAIT);
+        context.progress.begin(Step::Consume);
         let consumed = match context.session.consume(limits, wait).await {
             Ok(consumed) => consumed,
             Err(error) if error.kind == BrokerErrorKind::Retriable => {
@@ -63,6 +65,7 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
         match consumed {
             Consumed::Batches(batches) => {
                 for batch in &batches {
+                    context.progress.begin(Step::Call);
                     delivery.deliver(context, batch).await?;
                     if context.careful || context.due_in(Instant::now()).is_some_and(|due| due.is_zero()) {
                         delivery.commit(context).await?;
@@ -72,7 +75,10 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
                     }
                 }
             }
-            Consumed::Idle => delivery.commit(context).await?,
+            Consumed::Idle => {
+                delivery.commit(context).await?;
+                context.progress.beat();
+            }
             Consumed::Assigned(partitions) => {
                 let start = delivery.assigned(context, &partitions).await?;
                 context.session.accept(partitions.into_iter().zip(start).collect()).await?;

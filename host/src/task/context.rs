@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::activity::Step;
 use super::backoff::Backoff;
 use super::dead_letter::{self, Failure};
 use super::pending::Pending;
@@ -50,6 +51,8 @@ impl Context {
         progress: Arc<Progress>,
         careful: bool,
     ) -> Result<Self, TaskError> {
+        progress.begin(Step::Start);
+        progress.beat();
         if let Some(queue) = &plan.errors.dead_letters {
             broker.create_topic(&queue.topic, &queue.settings).await?;
         }
@@ -117,6 +120,7 @@ impl Context {
         let Some(topic) = self.plan.output_topic.clone() else { return Ok(()) };
         // Where the records that are left stood in the batch as it was given.
         let mut places: Vec<usize> = (0..batch.len()).collect();
+        self.progress.begin(Step::Stage);
         loop {
             let output = Output { topic: Arc::clone(&topic), batch: batch.clone() };
             match self.session.stage(output).await {
@@ -240,6 +244,7 @@ impl Context {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
+        self.progress.begin(Step::Commit);
         let records = pending.records;
         let commit = pending.into_commit();
         let started = Instant::now();

@@ -3,6 +3,7 @@
 //! A task owns its guests, its cursor and its open transaction, and nothing else. It sees the broker and the sandbox
 //! through their ports. How it ended is its answer; whether it is started again is not its business.
 
+mod activity;
 mod backoff;
 mod chain;
 mod consume;
@@ -17,6 +18,7 @@ mod source;
 mod stage;
 mod transform;
 
+pub use activity::Step;
 pub use backoff::{Backoff, seed_jitter};
 pub use plan::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
 pub use progress::{Progress, Snapshot, StageUsage};

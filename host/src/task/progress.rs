@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::activity::{Activity, Step};
 use crate::sandbox::{Meter, Usage};
 
 /// Counters a task updates and others read.
@@ -18,6 +20,7 @@ pub struct Progress {
     calls: AtomicU64,
     instances: AtomicU64,
     waiting: Mutex<Option<String>>,
+    activity: Activity,
     /// What each stage has used, in the order they were first opened in. There are as many as the task has plugins.
     stages: Mutex<Vec<(Arc<str>, Arc<Meter>)>>,
 }
@@ -92,10 +95,12 @@ impl Progress {
     }
 
     pub(super) fn add_in(&self, n: usize) {
+        self.beat();
         self.records_in.fetch_add(n as u64, Ordering::Relaxed);
     }
 
     pub(super) fn add_out(&self, n: usize) {
+        self.beat();
         self.records_out.fetch_add(n as u64, Ordering::Relaxed);
     }
 
@@ -108,6 +113,7 @@ impl Progress {
     }
 
     pub(super) fn add_commit(&self) {
+        self.beat();
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -122,6 +128,28 @@ impl Progress {
     /// Says what the task waits for, or that it waits no more.
     pub(super) fn set_waiting(&self, why: Option<String>) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// The task begins something.
+    pub(super) fn begin(&self, step: Step) {
+        self.activity.begin(step);
+    }
+
+    /// The task got on, or has found that there is nothing to do.
+    pub(super) fn beat(&self) {
+        self.activity.beat();
+    }
+
+    /// When the task last got on, and what it does since.
+    #[must_use]
+    pub fn last_activity(&self) -> (Instant, Step) {
+        (self.activity.last(), self.activity.step())
+    }
+
+    /// Why it makes no progress at present, if it is waiting for something to recover.
+    #[must_use]
+    pub fn waiting(&self) -> Option<String> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The counters now.
@@ -144,7 +172,7 @@ impl Progress {
             commits: self.commits.load(Ordering::Relaxed),
             calls: self.calls.load(Ordering::Relaxed),
             instances: self.instances.load(Ordering::Relaxed),
-            waiting: self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            waiting: self.waiting(),
         }
     }
 }

@@ -6,6 +6,7 @@ use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 use tokio::time::Instant;
 
+use super::activity::Step;
 use super::chain::Chain;
 use super::context::Context;
 use super::stage::Stage;
@@ -62,6 +63,7 @@ impl SourcePump {
                 self.commit(context).await?;
                 return Ok(TaskEnd::Stopped);
             }
+            context.progress.begin(Step::Call);
             let reply = match self.poll(context).await {
                 Ok(reply) => reply,
                 Err(error) if error.kind.spares_instance() => {
@@ -73,6 +75,7 @@ impl SourcePump {
                 Err(error) => return Err(error.into()),
             };
             hold = None;
+            context.progress.beat();
             let idle = reply.output.is_none();
             if let Some(output) = reply.output {
                 self.batches += 1;
@@ -88,6 +91,7 @@ impl SourcePump {
                 self.commit(context).await?;
             }
             if idle {
+                context.progress.begin(Step::Idle);
                 context.pause(self.pause).await;
                 self.pause = (self.pause * 2).min(context.plan.pace.poll_interval.max(FIRST_PAUSE));
             } else {

@@ -8,6 +8,10 @@ use tokio::time::Instant;
 use super::step::{Side, Step};
 use crate::chance::Chance;
 
+/// How long a call takes at most that takes very long, in milliseconds: what ends has to end within the 30 seconds that a
+/// host gives it, and is made of several calls.
+const STALL_MS: u64 = 12_000;
+
 /// How often things go wrong.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -57,8 +61,7 @@ impl Plan {
         let (delay, failure, crash, stall) =
             (chance.among(0..self.delay_ms + 1), chance.draw(), chance.draw(), chance.draw());
         let is = |one_in: u64, drawn: u64| one_in > 0 && drawn % one_in == 0;
-        // Some seconds: longer than what anybody waits for by default, or not quite.
-        let stalled = if is(self.stalls, stall) { 1_000 + stall / self.stalls.max(1) % 40_000 } else { 0 };
+        let stalled = if is(self.stalls, stall) { stall / self.stalls.max(1) % STALL_MS } else { 0 };
         let (which, kind) = (crash >> 32, failure >> 32);
         let fate = if is(self.crashes, crash) {
             Fate::Crash(if which % 2 == 0 { Side::Before } else { Side::After })

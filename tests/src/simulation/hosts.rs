@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use sandbar::broker::Broker;
 use sandbar::broker::local::{Durability, LocalBroker, LocalOptions};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{Status, Supervisor};
+use sandbar::control::{Status, Supervisor, Targets};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -79,7 +79,8 @@ impl Hosts {
         let broker = FaultyBroker::new(Arc::clone(&self.broker), Arc::clone(&self.fates), life);
         let worker = Arc::new(WorkerConfig::default());
         let shelf = Shelf { catalogue: self.catalogue, fates: Arc::clone(&self.fates) };
-        let supervisor = Supervisor::new(worker, shelf, Arc::new(broker), self.catalogue.network.clone());
+        let supervisor =
+            Supervisor::new(worker, shelf, Arc::new(broker), self.catalogue.network.clone(), Targets::default());
         let (status, (stop, stopped)) = (supervisor.status(), watch::channel(false));
         let run = tokio::spawn(supervisor.run(self.folder.follow(Arc::clone(&self.fates)), stopped));
         if let Some(place) = self.alive.get_mut(host) {

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{ConnectorStatus, Status};
+use sandbar::control::{ConnectorStatus, Handle, Status};
 use sandbar::wiring;
 use tokio::sync::watch;
 use tracing::subscriber::{DefaultGuard, set_default};
@@ -48,7 +48,8 @@ impl InProcess {
                 .on_thread_start(direct)
                 .build()?;
             runtime.block_on(async {
-                let show = |mut from: watch::Receiver<Status>| {
+                let show = |handle: Handle| {
+                    let mut from = handle.status();
                     drop(tokio::spawn(async move {
                         while from.changed().await.is_ok() {
                             let now = from.borrow_and_update().clone();

@@ -132,6 +132,15 @@ impl Membership {
         &self.key
     }
 
+    /// Whether somebody else has taken the member's place, and its transactional id.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.coordinator
+            .lock()
+            .by_name
+            .get(&self.key.group)
+            .is_some_and(|members| members.group.is_evicted(self.key.id))
+    }
+
     /// What the member has to be told, once.
     pub(super) fn next_change(&self) -> Option<Change> {
         self.coordinator.lock().by_name.get_mut(&self.key.group)?.group.next_change(self.key.id)

@@ -1,0 +1,65 @@
+//! `sandbar pause`, `resume`, `stop` and `restart`.
+
+use clap::Args;
+
+use super::super::failure::Outcome;
+use super::HostArgs;
+
+/// A connector of a host.
+#[derive(Args)]
+pub(in crate::cli) struct ConnectorArgs {
+    /// The connector's name
+    connector: String,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Restart a connector, or one of its tasks
+///
+/// Its tasks finish what they have taken up, commit it, and begin anew there; one that failed does not wait any longer
+/// to be tried again. Versions of its plugins that were rolled back are tried again, too.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  sandbar restart orders
+  sandbar restart orders --only-failed
+  sandbar restart orders --task 2")]
+pub(in crate::cli) struct RestartArgs {
+    /// Only this task
+    #[arg(long, value_name = "NUMBER", conflicts_with = "only_failed")]
+    task: Option<u32>,
+    /// Only the tasks that failed
+    #[arg(long)]
+    only_failed: bool,
+    #[command(flatten)]
+    connector: ConnectorArgs,
+}
+
+/// Pauses a connector.
+pub(in crate::cli) fn pause(args: &ConnectorArgs) -> Outcome {
+    args.tell(&["pause"], None)
+}
+
+/// Lets a connector go on.
+pub(in crate::cli) fn resume(args: &ConnectorArgs) -> Outcome {
+    args.tell(&["resume"], None)
+}
+
+/// Stops a connector.
+pub(in crate::cli) fn stop(args: &ConnectorArgs) -> Outcome {
+    args.tell(&["stop"], None)
+}
+
+/// Restarts a connector, or one of its tasks.
+pub(in crate::cli) fn restart(args: &RestartArgs) -> Outcome {
+    match args.task {
+        Some(task) => args.connector.tell(&["tasks", &task.to_string(), "restart"], None),
+        None => args.connector.tell(&["restart"], args.only_failed.then_some("only_failed=true")),
+    }
+}
+
+impl ConnectorArgs {
+    fn tell(&self, what: &[&str], query: Option<&str>) -> Outcome {
+        self.host.ask(async |client| client.tell(&self.connector, what, query).await)
+    }
+}

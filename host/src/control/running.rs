@@ -1,0 +1,94 @@
+//! One task as the supervisor sees it: its plan, where it is in its life, and whether it gets on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbar_abi::status::CloseReason;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::machine::{TaskMachine, TaskState};
+use super::status::{ConnectorState, TaskStatus};
+use crate::task::{Plan, Progress, StagePlan, Step};
+
+/// How often a task that is stalled is looked at: whoever watches wants to see soon that it gets on again.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Task {
+    pub(super) plan: Arc<Plan>,
+    pub(super) machine: TaskMachine,
+    pub(super) progress: Arc<Progress>,
+    pub(super) stop: watch::Sender<Option<CloseReason>>,
+    /// Counts runs, so that the end of an older one is known.
+    pub(super) run: u64,
+    /// Whether it was told that the task is stalled.
+    pub(super) told_stalled: bool,
+}
+
+impl Task {
+    pub(super) fn new(plan: Plan) -> Self {
+        let (stop, _) = watch::channel(None);
+        Self {
+            plan: Arc::new(plan),
+            machine: TaskMachine::default(),
+            progress: Arc::new(Progress::default()),
+            stop,
+            run: 0,
+            told_stalled: false,
+        }
+    }
+
+    /// Why it makes no progress although it runs, where that is so: it neither dealt with a record nor found that there
+    /// is none. `patience` is the longest that may take; a call may always take its own time-out.
+    pub(super) fn stalled(&self, patience: Duration, now: Instant) -> Option<String> {
+        let silent_at = self.silent_at(patience)?;
+        if silent_at > now {
+            return None;
+        }
+        let (last, step) = self.progress.last_activity();
+        let seconds = now.saturating_duration_since(last).as_secs();
+        Some(match self.progress.waiting() {
+            Some(why) => format!("no progress for {seconds} s: {why}"),
+            None => format!("no progress for {seconds} s while {step}"),
+        })
+    }
+
+    /// When whether it is stalled may change by itself.
+    pub(super) fn recheck_at(&self, patience: Duration, now: Instant) -> Option<Instant> {
+        let silent_at = self.silent_at(patience)?;
+        Some(if silent_at > now { silent_at } else { now + RECHECK })
+    }
+
+    /// When it counts as stalled if it does not get on until then.
+    fn silent_at(&self, patience: Duration) -> Option<Instant> {
+        if !matches!(self.machine.state(), TaskState::Running | TaskState::Draining) {
+            return None;
+        }
+        let (last, step) = self.progress.last_activity();
+        let call = |stage: &StagePlan| stage.limits.call_timeout;
+        let longest = self.plan.transforms.iter().chain([&self.plan.plugin]).map(call).max().unwrap_or_default();
+        (step != Step::Idle).then(|| last + patience.max(longest))
+    }
+
+    pub(super) fn status(&self, patience: Duration, now: Instant) -> TaskStatus {
+        let stalled = || self.stalled(patience, now);
+        let (state, trace) = match self.machine.state() {
+            TaskState::Stopped => (ConnectorState::Stopped, None),
+            TaskState::Running => match stalled() {
+                Some(why) => (ConnectorState::Stalled, Some(why)),
+                None => (ConnectorState::Running, self.progress.waiting()),
+            },
+            TaskState::Draining => (ConnectorState::Restarting, stalled()),
+            TaskState::Completed => (ConnectorState::Completed, None),
+            TaskState::Fenced { error } => (ConnectorState::Failed, Some(format!("fenced: {error}"))),
+            TaskState::Failed { error, until, loops } => {
+                let seconds = until.saturating_duration_since(now).as_secs_f32();
+                let loops =
+                    loops.map_or_else(String::new, |times| format!("crash loop, failed {times} times in a row; "));
+                (ConnectorState::Failed, Some(format!("{error} ({loops}starts again in {seconds:.1} s)")))
+            }
+        };
+        TaskStatus { id: self.plan.task, state, trace, progress: Arc::clone(&self.progress) }
+    }
+}

@@ -1,0 +1,165 @@
+//! New versions of plugins on probation, and those that failed it: a connector goes back to the version that ran well by
+//! itself, and does not try the other one again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbar_abi::Manifest;
+use semver::VersionReq;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::planner::Plugins;
+use crate::config::ManifestLookup;
+use crate::digest::Digest;
+use crate::plugins::{Plugin, Registry};
+
+/// How long a version is on probation at least.
+const PROBATION: Duration = Duration::from_secs(60);
+/// How many transactions it has to commit before its probation ends.
+const PROBATION_COMMITS: u64 = 20;
+
+/// A version of a plugin that a connector will not run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// The plugin.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// What it is by its content: another file of the same version is another plugin.
+    pub sha256: Digest,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a connector knows about versions of its plugins.
+#[derive(Default)]
+pub(super) struct Versions {
+    /// What took over from what ran before, and may have to hand back.
+    probation: Option<Probation>,
+    /// The plugins that ran well, where what came after them has not yet, or failed. Their files may be gone.
+    fallback: Option<Plugins>,
+    /// By the hash of their content.
+    quarantined: BTreeMap<Digest, Quarantined>,
+}
+
+/// Plugins that have to show that they work.
+struct Probation {
+    since: Instant,
+}
+
+impl Probation {
+    fn is_over(&self, commits: u64, now: Instant) -> bool {
+        commits >= PROBATION_COMMITS && now.saturating_duration_since(self.since) >= PROBATION
+    }
+}
+
+impl Versions {
+    /// Plugins take over from those `before`, which ran well or did not.
+    pub(super) fn take_over(&mut self, after: &Plugins, before: Plugins, ran_well: bool, now: Instant) {
+        if self.fallback.as_ref().is_some_and(|fallback| fallback.same(after)) {
+            // They have shown what they can.
+            self.probation = None;
+            return;
+        }
+        // Of two versions on probation after each other the one before both is the one that is known to work.
+        if self.probation.is_none() && ran_well {
+            self.fallback = Some(before);
+        }
+        self.probation = self.fallback.is_some().then_some(Probation { since: now });
+    }
+
+    /// Whether plugins that committed so many transactions by now are still on probation. Those that are not any more
+    /// are the ones that work.
+    pub(super) fn on_probation(&mut self, commits: u64, now: Instant) -> bool {
+        let Some(probation) = &self.probation else { return false };
+        if probation.is_over(commits, now) {
+            (self.probation, self.fallback) = (None, None);
+            return false;
+        }
+        true
+    }
+
+    /// The plugins on probation failed: the new ones among them are not tried again. Returns those.
+    pub(super) fn fail(&mut self, running: &Plugins, reason: &str) -> Vec<Quarantined> {
+        self.probation = None;
+        let Some(fallback) = &self.fallback else { return Vec::new() };
+        let known: Vec<_> = fallback.iter().map(|plugin| plugin.inspection.sha256).collect();
+        let mut failed = Vec::new();
+        for plugin in running.iter().filter(|plugin| !known.contains(&plugin.inspection.sha256)) {
+            let quarantined = Quarantined {
+                plugin: plugin.manifest().name.clone(),
+                version: plugin.manifest().version.to_string(),
+                sha256: plugin.inspection.sha256,
+                reason: reason.to_owned(),
+            };
+            self.quarantined.insert(quarantined.sha256, quarantined.clone());
+            failed.push(quarantined);
+        }
+        failed
+    }
+
+    /// What is in quarantine.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = &Quarantined> {
+        self.quarantined.values()
+    }
+
+    /// Lets everything out of quarantine: somebody wants it tried again.
+    pub(super) fn pardon(&mut self) {
+        self.quarantined.clear();
+    }
+
+    /// Forgets what no file holds any more.
+    pub(super) fn prune(&mut self, registry: &Registry) {
+        self.quarantined.retain(|sha256, _| registry.iter().any(|(_, plugin)| plugin.inspection.sha256 == *sha256));
+    }
+
+    /// The plugins a connector may run.
+    pub(super) fn allowed<'a>(&'a self, registry: &'a Registry) -> Allowed<'a> {
+        Allowed { registry, versions: self }
+    }
+}
+
+/// The plugins of the folder without those in quarantine, and those that ran well where the folder has no other.
+pub(super) struct Allowed<'a> {
+    registry: &'a Registry,
+    versions: &'a Versions,
+}
+
+impl Allowed<'_> {
+    /// The newest version of a plugin that will do.
+    pub(super) fn find(&self, name: &str, version: Option<&VersionReq>) -> Option<&Arc<Plugin>> {
+        let free = |plugin: &Plugin| !self.versions.quarantined.contains_key(&plugin.inspection.sha256);
+        let fits = |plugin: &&Arc<Plugin>| {
+            plugin.manifest().name == name && version.is_none_or(|req| req.matches(&plugin.manifest().version))
+        };
+        let newest = self.registry.find(name, version, free);
+        let kept = || self.versions.fallback.as_ref().filter(|_| !self.versions.quarantined.is_empty());
+        newest.or_else(|| kept().and_then(|fallback| fallback.iter().find(fits)))
+    }
+}
+
+impl ManifestLookup for Allowed<'_> {
+    fn manifest(&self, class: &str) -> Option<&Manifest> {
+        self.find(class, None).map(|plugin| plugin.manifest())
+    }
+
+    fn manifest_matching(&self, class: &str, version: &VersionReq) -> Option<&Manifest> {
+        self.find(class, Some(version)).map(|plugin| plugin.manifest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probation_takes_time_and_work() {
+        let now = Instant::now();
+        let probation = Probation { since: now };
+        assert!(!probation.is_over(PROBATION_COMMITS, now));
+        assert!(!probation.is_over(PROBATION_COMMITS - 1, now + 10 * PROBATION));
+        assert!(probation.is_over(PROBATION_COMMITS, now + PROBATION));
+    }
+}
