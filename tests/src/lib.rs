@@ -17,6 +17,7 @@ pub mod own_kafka;
 pub mod plugins;
 pub mod proxy;
 pub mod scenario;
+pub mod simulation;
 pub mod small_disk;
 pub mod topics;
 pub mod wait;

@@ -73,7 +73,8 @@ async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
         .await?;
 
         let before = home.log().length();
-        kafka.crash()?;
+        // In good order: a lone broker that is killed while a transaction ends may forget its markers.
+        kafka.halt()?;
         home.log().until(before, "failed", &home.name("numbers")).await?;
         worker.check()?;
         kafka.revive()?;

@@ -46,21 +46,22 @@ impl Supervisor {
         self.loading += 1;
         let (loader, events) = (Arc::clone(&self.loader), self.events.clone());
         let started = Instant::now();
-        tokio::task::spawn_blocking(move || {
-            let result = loader.load(&file).map(Box::new);
+        self.work.spawn(async move {
+            let path = file.path.clone();
+            let result = loader.load(file).await;
             // The supervisor is gone only when the host stops.
-            let _ = events.send(Event::Loaded { file: file.path, load, started, result });
+            let _ = events.send(Event::Loaded { file: path, load, started, result });
         });
     }
 
-    pub(super) fn loaded(&mut self, file: &Path, load: u64, started: Instant, result: Result<Box<Plugin>, LoadError>) {
+    pub(super) fn loaded(&mut self, file: &Path, load: u64, started: Instant, result: Result<Arc<Plugin>, LoadError>) {
         self.loading -= 1;
         if self.loads.get(file) != Some(&load) {
             return;
         }
         let shown = file.display();
         let plugin = match result {
-            Ok(plugin) => Arc::new(*plugin),
+            Ok(plugin) => plugin,
             Err(error) if error.is_outdated() => {
                 debug!(file = %shown, "plugin has changed while it was loaded, it is looked at again");
                 self.outdated.push(file.to_owned());

@@ -72,7 +72,7 @@ impl Supervisor {
         connector.current = Some(setup.clone());
         let (planning, connector, worker, network, events) =
             (self.counter, name.to_owned(), Arc::clone(&self.worker), self.network.clone(), self.events.clone());
-        tokio::spawn(async move {
+        self.work.spawn(async move {
             let result = planner::plan(Arc::clone(&setup.settings), setup.plugins.clone(), worker, network).await;
             // The supervisor is gone only when the host stops.
             let _ = events.send(Event::Planned { connector, planning, setup: Box::new(setup), result });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sandbar_abi::status::CloseReason;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -17,15 +18,15 @@ use super::status::{RefusedPlugin, Status};
 use super::targets::Targets;
 use crate::broker::Broker;
 use crate::config::{Definition, InitialState, WorkerConfig};
-use crate::discovery::Discovery;
+use crate::discovery::Changes;
 use crate::http::Network;
-use crate::plugins::{LoadError, Loader, Plugin, Registry};
+use crate::plugins::{Load, LoadError, Plugin, Registry};
 use crate::task::{self, Plan, TaskEnd, TaskError};
 
 /// Something that happened elsewhere.
 pub(super) enum Event {
     /// A plugin was loaded, or could not be.
-    Loaded { file: PathBuf, load: u64, started: Instant, result: Result<Box<Plugin>, LoadError> },
+    Loaded { file: PathBuf, load: u64, started: Instant, result: Result<Arc<Plugin>, LoadError> },
     /// A connector was planned, or could not be.
     Planned { connector: String, planning: u64, setup: Box<Setup>, result: Result<Vec<Plan>, String> },
     /// A task ended.
@@ -38,7 +39,7 @@ const MAX_COMMANDS: usize = 16;
 /// See the module.
 pub struct Supervisor {
     pub(super) worker: Arc<WorkerConfig>,
-    pub(super) loader: Arc<Loader>,
+    pub(super) loader: Arc<dyn Load>,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) network: Network,
     pub(super) registry: Registry,
@@ -58,6 +59,8 @@ pub struct Supervisor {
     pub(super) stopping: bool,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) inbox: mpsc::UnboundedReceiver<Event>,
+    /// What runs elsewhere and ends with an event. It does not outlive the supervisor.
+    pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
     pub(super) targets: Targets,
     commands: mpsc::Sender<Request>,
@@ -69,7 +72,7 @@ impl Supervisor {
     #[must_use]
     pub fn new(
         worker: Arc<WorkerConfig>,
-        loader: Loader,
+        loader: impl Load,
         broker: Arc<dyn Broker>,
         network: Network,
         targets: Targets,
@@ -95,6 +98,7 @@ impl Supervisor {
             stopping: false,
             events,
             inbox,
+            work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
             targets,
             commands,
@@ -110,15 +114,16 @@ impl Supervisor {
 
     /// Runs until told to stop, then until all tasks have ended, or `shutdown.timeout.ms` is over. Returns whether all
     /// of them ended by themselves.
-    pub async fn run(mut self, mut discovery: Discovery, mut stop: watch::Receiver<bool>) -> bool {
+    pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
         let mut give_up: Option<Instant> = None;
         loop {
             self.publish();
+            while self.work.try_join_next().is_some() {}
             if let Err(problem) = self.targets.keep().await {
                 error!("what operators want is not kept over a restart of the host: {problem}");
             }
             for file in self.outdated.drain(..) {
-                discovery.doubt(&file);
+                folder.doubt(&file);
             }
             if self.stopping && self.connectors.values().all(Connector::is_idle) {
                 return true;
@@ -131,7 +136,9 @@ impl Supervisor {
                 }
             };
             tokio::select! {
-                changes = discovery.next(), if !self.stopping => self.changed(changes),
+                // In this order, so that what happens does not depend on chance.
+                biased;
+                changes = folder.next(), if !self.stopping => self.changed(changes),
                 Some(event) = self.inbox.recv() => self.take(event),
                 Some(request) = self.requests.recv() => self.obey(request).await,
                 () = timer => {
@@ -319,13 +326,17 @@ impl Supervisor {
                     careful,
                 );
                 let (connector, number, run, events) = (name.to_owned(), task.plan.task, task.run, self.events.clone());
-                tokio::spawn(async move {
-                    let ending = match tokio::spawn(ran).await {
-                        Ok(end) => ending(end),
+                self.work.spawn(async move {
+                    // By itself, so that a panic is noticed, and in a set, so that it ends with who waits for it.
+                    let mut alone = JoinSet::new();
+                    alone.spawn(ran);
+                    let ending = match alone.join_next().await {
+                        Some(Ok(end)) => ending(end),
                         // A defect of ours, not of the guest: it must not pass for a clean end.
-                        Err(panic) => {
+                        Some(Err(panic)) => {
                             Ending::Failed { error: format!("internal error: {panic}"), blame: Blame::Plugin }
                         }
+                        None => Ending::Done,
                     };
                     // The supervisor is gone only when the host stops.
                     let _ = events.send(Event::Ended { connector, task: number, run, ending });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::content::{self, ReadError};
 use super::diff::Difference;
@@ -48,15 +49,32 @@ pub struct FoundFile {
     pub kind: FileKind,
     /// Its content.
     pub sha256: Digest,
-    fingerprint: Fingerprint,
-    signature: Option<Fingerprint>,
+    content: Held,
+}
+
+/// Where the content of a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Held {
+    /// In the folder, under the file's path.
+    Folder { fingerprint: Fingerprint, signature: Option<Fingerprint> },
+    /// Here.
+    Memory(Arc<[u8]>),
 }
 
 impl FoundFile {
+    /// A file that is nowhere but here, for who has no folder. It has no signature.
+    #[must_use]
+    pub fn in_memory(path: PathBuf, kind: FileKind, content: Arc<[u8]>) -> Self {
+        Self { path, kind, sha256: Digest::of(&content), content: Held::Memory(content) }
+    }
+
     /// How long it is, in bytes; at most [`FileKind::max_bytes`].
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.fingerprint.len
+        match &self.content {
+            Held::Folder { fingerprint, .. } => fingerprint.len,
+            Held::Memory(content) => content.len() as u64,
+        }
     }
 
     /// Whether it holds nothing.
@@ -67,12 +85,16 @@ impl FoundFile {
 
     /// Reads it, making sure that it is still what was found. Blocks.
     pub fn read(&self) -> Result<Vec<u8>, ReadError> {
-        content::read(&self.path, &self.fingerprint)
+        match &self.content {
+            Held::Folder { fingerprint, .. } => content::read(&self.path, fingerprint),
+            Held::Memory(content) => Ok(content.to_vec()),
+        }
     }
 
     /// Reads its signature, if it was found with one, as [`read`](Self::read) does. Blocks.
     pub fn read_signature(&self) -> Result<Option<Vec<u8>>, ReadError> {
-        let (Some(fingerprint), Some(path)) = (&self.signature, self.kind.signature(&self.path)) else {
+        let Held::Folder { signature: Some(fingerprint), .. } = &self.content else { return Ok(None) };
+        let Some(path) = self.kind.signature(&self.path) else {
             return Ok(None);
         };
         content::read(&path, fingerprint).map(Some)
@@ -122,7 +144,8 @@ impl Ledger {
     /// Takes note of a file that can be used. What has the content it had before is no news.
     pub(super) fn accepted(&mut self, path: PathBuf, entry: Entry, digests: Digests) -> Option<Change> {
         let Entry { kind, fingerprint, signature, .. } = entry;
-        let file = FoundFile { path: path.clone(), kind, sha256: digests.file, fingerprint, signature };
+        let content = Held::Folder { fingerprint, signature };
+        let file = FoundFile { path: path.clone(), kind, sha256: digests.file, content };
         let had_problem = self.settled.entries.insert(path.clone(), entry).is_some_and(|entry| entry.problem.is_some());
         match self.announced.insert(path, digests) {
             None => Some(Change::Appeared(file)),

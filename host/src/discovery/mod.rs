@@ -27,6 +27,20 @@ use change::{Content, Ledger};
 use diff::{Difference, Now, Pending, SETTLE};
 use watch::Watcher;
 
+/// What tells changes: a folder that is followed, or what a simulation makes up.
+pub trait Changes: Send {
+    /// Waits for the next changes. The first call returns once all is known that is there, even if that is nothing, so that
+    /// the caller knows when it has seen everything; later calls return at least one. New and modified plugins come before
+    /// definitions.
+    ///
+    /// It may be dropped at any point and called again: a change counts as told only when it has been returned.
+    fn next(&mut self) -> impl Future<Output = Vec<Change>> + Send;
+
+    /// Takes note that a file could not be read as it was told, because it has moved on meanwhile: what it holds once it has
+    /// come to rest is told again, even if that is what was told before.
+    fn doubt(&mut self, path: &Path);
+}
+
 /// Follows one folder and tells what changes in it.
 #[derive(Debug)]
 pub struct Discovery {
@@ -56,33 +70,6 @@ impl Discovery {
             lost: None,
             is_first: true,
         })
-    }
-
-    /// Waits for the next changes. The first call returns after the first scan, even with none, so that the caller knows
-    /// when the folder has been seen; later calls return at least one. New and modified plugins come before definitions.
-    ///
-    /// It may be dropped at any point and called again: a change counts as told only when it has been returned.
-    pub async fn next(&mut self) -> Vec<Change> {
-        loop {
-            if !self.owed {
-                self.wait().await;
-                self.owed = true;
-            }
-            let changes = self.rescan().await;
-            self.owed = false;
-            if !changes.is_empty() || self.is_first {
-                self.is_first = false;
-                return changes;
-            }
-        }
-    }
-
-    /// Takes note that a file could not be read as it was told, because it has moved on meanwhile: what it holds once it has
-    /// come to rest is told again, even if that is what was told before.
-    pub fn doubt(&mut self, path: &Path) {
-        self.ledger.doubt(path);
-        let again = Instant::now() + SETTLE;
-        self.due = Some(self.due.map_or(again, |due| due.min(again)));
     }
 
     async fn wait(&mut self) {
@@ -148,6 +135,29 @@ impl Discovery {
         }
         self.lost = Some(error.clone());
         vec![Change::FolderLost(error)]
+    }
+}
+
+impl Changes for Discovery {
+    async fn next(&mut self) -> Vec<Change> {
+        loop {
+            if !self.owed {
+                self.wait().await;
+                self.owed = true;
+            }
+            let changes = self.rescan().await;
+            self.owed = false;
+            if !changes.is_empty() || self.is_first {
+                self.is_first = false;
+                return changes;
+            }
+        }
+    }
+
+    fn doubt(&mut self, path: &Path) {
+        self.ledger.doubt(path);
+        let again = Instant::now() + SETTLE;
+        self.due = Some(self.due.map_or(again, |due| due.min(again)));
     }
 }
 

@@ -1,12 +1,23 @@
 //! Turns a file that has come to rest into a plugin that can be started: read once, trusted, judged, compiled, in this order.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 
 use super::{Inspection, Plugin, PluginError, inspect};
 use crate::discovery::{FoundFile, ReadError};
 use crate::sandbox::{Cache, CompileError, Compiled, Engine};
 use crate::text::{cut, one_line};
 use crate::trust::{Policy, TrustError, Verdict};
+
+/// What turns files into plugins.
+#[async_trait]
+pub trait Load: Send + Sync + 'static {
+    /// Loads the plugin of a file.
+    async fn load(self: Arc<Self>, file: FoundFile) -> Result<Arc<Plugin>, LoadError>;
+}
 
 /// What loading takes besides the file.
 pub struct Loader {
@@ -30,6 +41,9 @@ pub enum LoadError {
     /// It does not compile or link.
     #[error("{0}")]
     Compile(#[from] CompileError),
+    /// A defect of the host's, not of the file.
+    #[error("internal error: {0}")]
+    Internal(String),
 }
 
 /// Why the bytes of a file are not taken: everything that was found. Names in it are the file's, and may be of any length.
@@ -81,12 +95,20 @@ impl LoadError {
 impl Loader {
     /// Loads a plugin. What is compiled are the very bytes that were judged. Blocks, for as long as compiling takes where
     /// the cache does not hold it.
-    pub fn load(&self, file: &FoundFile) -> Result<Plugin, LoadError> {
+    pub fn load_now(&self, file: &FoundFile) -> Result<Plugin, LoadError> {
         let signature = file.read_signature()?;
         let wasm = file.read()?;
         let Admitted { trust, inspection } = admit(&wasm, signature.as_deref(), &self.trust)?;
         let compiled = Compiled::new(&self.engine, &wasm, self.cache.as_ref())?;
         Ok(Plugin { trust, inspection, compiled })
+    }
+}
+
+#[async_trait]
+impl Load for Loader {
+    async fn load(self: Arc<Self>, file: FoundFile) -> Result<Arc<Plugin>, LoadError> {
+        let loaded = spawn_blocking(move || self.load_now(&file)).await;
+        loaded.unwrap_or_else(|broken| Err(LoadError::Internal(broken.to_string()))).map(Arc::new)
     }
 }
 

@@ -18,6 +18,6 @@ mod validate;
 pub use embed::{EmbedError, embed};
 pub use error::PluginError;
 pub use inspection::{Export, Import, Inspection, Memory, OptionalExports};
-pub use load::{Admitted, LoadError, Loader, Refusal, admit};
+pub use load::{Admitted, Load, LoadError, Loader, Refusal, admit};
 pub use registry::{Duplicate, Plugin, Registry};
 pub use validate::{PLUGIN_FEATURES, inspect};

@@ -41,18 +41,31 @@ pub struct Engine {
     pub(super) id: Digest,
     /// Whether it counts fuel.
     pub(super) metered: bool,
+    /// Whether its guests have their thread to themselves.
+    pub(super) alone: bool,
     _ticker: Arc<Ticker>,
 }
 
 impl Engine {
     /// Starts the engine.
     pub fn new() -> Result<Self, EngineError> {
-        Self::for_measuring(true, true)
+        Self::with(true, true)
+    }
+
+    /// An engine whose guests have their thread to themselves: nothing interrupts them, they never stand back, and their
+    /// files are read and written where they ask for it. For simulations, which run on one thread and have to take the same
+    /// course each time. A guest that loops ends when its fuel does.
+    pub fn for_simulation() -> Result<Self, EngineError> {
+        Ok(Self { alone: true, ..Self::with(true, false)? })
     }
 
     /// An engine that counts fuel or not, and interrupts guests or not: for benchmarks, which measure what these cost, and
     /// for nothing else. Without both a guest that loops never ends.
     pub fn for_measuring(fuel: bool, epochs: bool) -> Result<Self, EngineError> {
+        Self::with(fuel, epochs)
+    }
+
+    fn with(fuel: bool, epochs: bool) -> Result<Self, EngineError> {
         let fail = |error: wasmtime::Error| EngineError(format!("{error:#}"));
         let inner = wasmtime::Engine::new(config().consume_fuel(fuel).epoch_interruption(epochs)).map_err(fail)?;
         let linker = imports::linker(&inner).map_err(fail)?;
@@ -60,7 +73,7 @@ impl Engine {
         let mut id = Sha256Hasher(Sha256::new());
         inner.precompile_compatibility_hash().hash(&mut id);
         let id = Digest::of_hasher(id.0);
-        Ok(Self { inner, linker: Arc::new(linker), id, metered: fuel, _ticker: Arc::new(ticker) })
+        Ok(Self { inner, linker: Arc::new(linker), id, metered: fuel, alone: false, _ticker: Arc::new(ticker) })
     }
 }
 

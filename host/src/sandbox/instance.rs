@@ -60,6 +60,8 @@ pub struct Instance {
     pub(super) returned: Option<i64>,
     /// A call ended in a way after which its memory means nothing: it is never called again.
     pub(super) is_dead: bool,
+    /// Whether nobody else wants its thread.
+    pub(super) alone: bool,
 }
 
 impl Instance {
@@ -72,7 +74,7 @@ impl Instance {
             trace: None,
         };
         let log = GuestLog::new(Arc::clone(&spec.identity), spec.log.clone());
-        let wasi = match wasi::context(&spec.grants, &log) {
+        let wasi = match wasi::context(&spec.grants, &log, compiled.engine.alone) {
             Ok(wasi) => wasi,
             Err(message) => return Err((start_error(message), ledger)),
         };
@@ -153,6 +155,7 @@ impl Instance {
                 input: (0, 0),
                 returned: None,
                 is_dead: false,
+                alone: compiled.engine.alone,
             }),
             Err(message) => Err((message, store)),
         }

@@ -30,9 +30,10 @@ const MAX_RANDOM: u64 = 64 << 10;
 /// own limit, which is often no more than 1,024.
 const MAX_OPEN: usize = 256;
 
-/// Opens what is granted.
-pub(super) fn context(grants: &Grants, log: &GuestLog) -> Result<WasiP1Ctx, String> {
+/// Opens what is granted. A guest that is alone on its thread works with its files there.
+pub(super) fn context(grants: &Grants, log: &GuestLog, alone: bool) -> Result<WasiP1Ctx, String> {
     let mut wasi = WasiCtxBuilder::new();
+    wasi.allow_blocking_current_thread(alone);
     wasi.stdout(GuestOutput::new(log.clone(), 3));
     wasi.stderr(GuestOutput::new(log.clone(), 2));
     wasi.max_random_size(MAX_RANDOM);

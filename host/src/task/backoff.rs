@@ -1,7 +1,27 @@
 //! How long to wait before the next try: exponential, with jitter, up to a bound.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+thread_local! {
+    /// Where the jitter of this thread stands. A fresh `RandomState` is random enough to spread retries.
+    static JITTER: Cell<u64> = Cell::new(RandomState::new().hash_one(0));
+}
+
+/// Makes the jitter of the pauses that are drawn on this thread repeatable: a simulation has one thread, and a seed.
+pub fn seed_jitter(seed: u64) {
+    JITTER.set(seed);
+}
+
+/// The next number of this thread: one step of SplitMix64.
+fn jitter() -> u64 {
+    let state = JITTER.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+    JITTER.set(state);
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
 
 /// The pauses between tries of one thing.
 #[derive(Clone, Debug)]
@@ -31,9 +51,7 @@ impl Backoff {
 
     /// The next pause: between half of the full pause and all of it, so that many do not return at once.
     pub fn next_delay(&mut self) -> Duration {
-        // A fresh `RandomState` is random enough to spread retries, and needs no generator.
-        let random = RandomState::new().hash_one(self.tries) % 1000;
-        self.delay(u32::try_from(random).unwrap_or(0))
+        self.delay(u32::try_from(jitter() % 1000).unwrap_or(0))
     }
 
     fn delay(&mut self, random_per_mille: u32) -> Duration {
@@ -57,5 +75,20 @@ mod tests {
         for _ in 0..100 {
             assert!(backoff.next_delay() <= Duration::from_secs(1));
         }
+    }
+
+    #[test]
+    fn pauses_differ_unless_chance_is_seeded() {
+        let pauses = || {
+            let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
+            (0..10).map(|_| backoff.next_delay()).collect::<Vec<_>>()
+        };
+        let seeded = |seed| {
+            seed_jitter(seed);
+            pauses()
+        };
+        assert_ne!(pauses(), pauses());
+        assert_eq!(seeded(7), seeded(7));
+        assert_ne!(seeded(7), seeded(8));
     }
 }

@@ -19,7 +19,7 @@ mod stage;
 mod transform;
 
 pub use activity::Step;
-pub use backoff::Backoff;
+pub use backoff::{Backoff, seed_jitter};
 pub use plan::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
 pub use progress::{Progress, Snapshot, StageUsage};
 

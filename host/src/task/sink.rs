@@ -95,7 +95,14 @@ impl Delivery for SinkPump {
         consume::load_state(context, self.chain.stages.iter_mut(), partitions).await?;
         let start = self.sink.instance().await?.assigned(message(partitions)).await?;
         self.positions.extend(partitions.iter().map(|p| (p.clone(), None)));
-        Ok(partitions.iter().map(|p| answer(&start, p)).collect())
+        let start: Vec<_> = partitions.iter().map(|p| answer(&start, p)).collect();
+        // What the sink has counts as consumed, or its group would lag behind until another record comes.
+        for (partition, offset) in partitions.iter().zip(&start) {
+            if let Some(offset) = offset {
+                context.consumed(partition, *offset, 0);
+            }
+        }
+        Ok(start)
     }
 
     async fn released(&mut self, _: &mut Context, partitions: &[TopicPartition]) -> Result<(), TaskError> {

@@ -24,7 +24,7 @@ const MANIFEST: &str = r#"{"name": "upper", "version": "1.2.3", "kinds": ["trans
 
 fn sandbar(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbar"));
-    command.args(args).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.args(args).current_dir(folder).env_remove("RUST_LOG").env("UPPER_LOCALE", "de").stdin(Stdio::null());
     command
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sandbar::broker::local::LocalOptions;
 use sandbar::broker::{
-    Broker as _, BrokerErrorKind, Commit, Consumed, StateChange, StatePlace, StateScope, TopicPartition,
+    Broker as _, BrokerErrorKind, Commit, StateChange, StatePlace, StateScope, TopicPartition,
     TopicPartitionOffset,
 };
 use sandbar_tests::contract::{Task, output, within};
@@ -33,7 +33,7 @@ async fn only_the_owner_of_a_partition_commits_its_offsets_and_state() -> Result
 }
 
 #[tokio::test]
-async fn a_fenced_session_loses_its_partitions_at_once() -> Result<()> {
+async fn a_fenced_session_loses_its_partitions_at_once_and_is_told() -> Result<()> {
     let directory = TempDir::new()?;
     let (_, fixture) = fixture(&directory, LocalOptions::default())?;
     let topic = fixture.topic("t", 2).await?;
@@ -41,8 +41,8 @@ async fn a_fenced_session_loses_its_partitions_at_once() -> Result<()> {
     older.until_owned(2).await?;
     let mut newer = Task::open(&fixture, fixture.sink("c", 0, &topic)).await?;
     newer.until_owned(2).await?;
-    let told = older.session.consume(LIMITS, Duration::ZERO).await?;
-    ensure!(matches!(&told, Consumed::Lost(partitions) if partitions.len() == 2), "{told:?}");
+    let told = older.session.consume(LIMITS, Duration::ZERO).await.err().context("the older session still consumes")?;
+    assert_eq!(told.kind, BrokerErrorKind::Fenced, "{told}");
     let error = older.session.commit(Commit::default()).await.err().context("the commit was taken")?;
     assert_eq!(error.kind, BrokerErrorKind::Fenced);
     drop(older);

@@ -15,6 +15,9 @@ use super::writer::Work;
 use super::{headers, operations};
 use crate::broker::{BrokerError, Commit, StatePlace, TopicPartition};
 
+/// Why a session is fenced.
+pub(super) const TAKEN_OVER: &str = "a newer session of the same task has taken over";
+
 /// Everything a commit consists of. It can be written again if the transaction it was part of fails.
 pub(super) struct CommitWork {
     /// Whose commit it is; none for tools, which nothing fences.
@@ -68,8 +71,7 @@ impl Committer {
 
     fn check(&self, work: &Work<'_>, commit: &Commit) -> Result<(), Failure> {
         if operations::epoch(work, &self.transactional_id)? != Some(self.epoch) {
-            let message = "a newer session of the same task has taken over";
-            return Err(BrokerError::fenced(self.operation(), message).into());
+            return Err(BrokerError::fenced(self.operation(), TAKEN_OVER).into());
         }
         let Some(member) = &self.member else {
             if commit.consumed.is_empty() {

@@ -1,6 +1,6 @@
 //! The groups of this process: who is a member where, and who has to be woken when an assignment changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -19,15 +19,15 @@ pub(super) struct Coordinator {
 #[derive(Debug, Default)]
 struct Groups {
     last_member: MemberId,
-    by_name: HashMap<Arc<str>, Members>,
+    by_name: BTreeMap<Arc<str>, Members>,
     /// The member that stands for each transactional id.
-    by_transactional_id: HashMap<Arc<str>, (Arc<str>, MemberId)>,
+    by_transactional_id: BTreeMap<Arc<str>, (Arc<str>, MemberId)>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
     group: Group,
-    wakes: HashMap<MemberId, Arc<Notify>>,
+    wakes: BTreeMap<MemberId, Arc<Notify>>,
 }
 
 /// A session's place in a group; it leaves when it is dropped.
@@ -130,6 +130,15 @@ impl Membership {
     /// Who this is.
     pub(super) fn key(&self) -> &MemberKey {
         &self.key
+    }
+
+    /// Whether somebody else has taken the member's place, and its transactional id.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.coordinator
+            .lock()
+            .by_name
+            .get(&self.key.group)
+            .is_some_and(|members| members.group.is_evicted(self.key.id))
     }
 
     /// What the member has to be told, once.

@@ -4,7 +4,7 @@
 //! Assignment is sticky and cooperative. Only partitions that move are revoked, and a partition is given to its new
 //! owner only after the old one has let it go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use regex::Regex;
@@ -30,8 +30,6 @@ pub(super) enum Change {
     Assigned(Vec<TopicPartition>),
     /// It is to let these go.
     Revoked(Vec<TopicPartition>),
-    /// It has lost these.
-    Lost(Vec<TopicPartition>),
 }
 
 /// A consumer group.
@@ -43,8 +41,8 @@ pub(super) struct Group {
     target: BTreeMap<TopicPartition, MemberId>,
     /// Who owns each partition until it lets go.
     holders: BTreeMap<TopicPartition, Holder>,
-    /// Members that were thrown out and do not know it yet, with what they held.
-    evicted: HashMap<MemberId, Vec<TopicPartition>>,
+    /// Members that were thrown out and have not gone yet.
+    evicted: BTreeSet<MemberId>,
 }
 
 #[derive(Debug)]
@@ -97,20 +95,20 @@ impl Group {
         self.remove(id, topics);
     }
 
-    /// Removes a member that does not know: it is told that it lost what it held.
+    /// Removes a member that does not know: somebody else stands in its place.
     pub(super) fn evict(&mut self, id: MemberId, topics: &BTreeMap<Arc<str>, i32>) {
-        let held = self.holders.iter().filter(|(_, holder)| holder.member == id);
-        let held = held.map(|(partition, _)| partition.clone()).collect();
         if self.remove(id, topics) {
-            self.evicted.insert(id, held);
+            self.evicted.insert(id);
         }
+    }
+
+    /// Whether a member was thrown out: it holds nothing any more, and never will.
+    pub(super) fn is_evicted(&self, id: MemberId) -> bool {
+        self.evicted.contains(&id)
     }
 
     /// What the member has to be told, once.
     pub(super) fn next_change(&mut self, id: MemberId) -> Option<Change> {
-        if let Some(held) = self.evicted.get_mut(&id) {
-            return (!held.is_empty()).then(|| Change::Lost(std::mem::take(held)));
-        }
         let mut revoked = Vec::new();
         for (partition, holder) in &mut self.holders {
             if holder.member == id && !holder.revoked && self.target.get(partition) != Some(&id) {
@@ -273,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evicted_member_is_told_and_its_partitions_are_free_at_once() {
+    fn an_evicted_member_is_known_and_its_partitions_are_free_at_once() {
         let topics = topics(&[("t", 1)]);
         let mut group = Group::default();
         group.join(1, names(&["t"]), &topics);
@@ -281,7 +279,7 @@ mod tests {
         group.evict(1, &topics);
         group.join(2, names(&["t"]), &topics);
         told(&mut group, 2, Some(Change::Assigned(places("t", &[0]))));
-        told(&mut group, 1, Some(Change::Lost(places("t", &[0]))));
+        assert!(group.is_evicted(1) && !group.is_evicted(2));
         told(&mut group, 1, None);
         group.release(1, &places("t", &[0]));
         assert!(group.holds(2, &TopicPartition::new("t", 0)));

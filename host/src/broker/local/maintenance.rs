@@ -2,10 +2,10 @@
 //! never wait long behind it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::compaction::Compaction;
 use super::errors::Failure;

@@ -37,6 +37,7 @@ use self::catalog::{Catalog, Topic};
 use self::commit::{CommitWork, Committer};
 use self::coordinator::Coordinator;
 use self::group::Subscription;
+use self::options::Place;
 use self::reader::LocalReader;
 use self::reads::Reads;
 use self::session::LocalSession;
@@ -73,6 +74,17 @@ impl LocalBroker {
 
     /// Opens a file, or the one in a data directory. The file is created if it does not exist, the directory is not.
     pub fn open_with(path: &Path, options: LocalOptions) -> Result<Self, BrokerError> {
+        Self::open_for(path, options, Place::Threads)
+    }
+
+    /// Opens a file and works with it where it is asked to, on the calling thread, without threads of its own: for
+    /// simulations, which run on one thread and have to take the same course each time. The path may be a URI of SQLite's,
+    /// such as that of a database in memory, `file:/name?vfs=memdb`.
+    pub fn open_inline(path: &Path, options: LocalOptions) -> Result<Self, BrokerError> {
+        Self::open_for(path, options, Place::Inline)
+    }
+
+    fn open_for(path: &Path, options: LocalOptions, place: Place) -> Result<Self, BrokerError> {
         let path = if path.is_dir() { path.join(options::FILE_NAME) } else { path.to_owned() };
         let connection = schema::open_writer(&path, &options)?;
         let catalog = Arc::new(Catalog::default());
@@ -80,11 +92,15 @@ impl LocalBroker {
         let shared = Arc::new(Shared { path: path.clone(), options, catalog, coordinator });
         let operation = "open the embedded broker";
         operations::refresh(&connection, &shared).map_err(|error| errors::sqlite(&error, operation, &path))?;
-        let writer = Writer::start(connection, Arc::clone(&shared))
+        let writer = Writer::start(connection, Arc::clone(&shared), place)
             .map_err(|error| BrokerError::retriable(operation, format!("no thread to write from: {error}")))?;
         // A tool that writes one batch and ends must not always begin with the first partition.
-        let turn = AtomicUsize::new(usize::try_from(now_ms()).unwrap_or(0));
-        Ok(Self { inner: Arc::new(Inner { shared, writer, reads: Arc::new(Reads::new(path)), turn }) })
+        let turn = match place {
+            Place::Threads => usize::try_from(now_ms()).unwrap_or(0),
+            Place::Inline => 0,
+        };
+        let reads = Arc::new(Reads::new(path, place));
+        Ok(Self { inner: Arc::new(Inner { shared, writer, reads, turn: AtomicUsize::new(turn) }) })
     }
 
     /// Deletes what retention and compaction no longer keep, now, and waits for it. It happens by itself every

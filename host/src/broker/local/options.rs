@@ -24,6 +24,15 @@ pub struct LocalOptions {
     pub max_file_bytes: Option<u64>,
 }
 
+/// Where SQLite's blocking calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On threads of their own.
+    Threads,
+    /// Where they are asked for.
+    Inline,
+}
+
 /// What an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {

@@ -1,4 +1,5 @@
-//! Connections for reading, used on threads that may block: no SQLite call ever runs on a thread of the async runtime.
+//! Connections for reading, used on threads that may block: no SQLite call runs on a thread of the async runtime, but for
+//! those of a simulation, which has one thread.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::errors::Failure;
+use super::options::Place;
 use super::{schema, writer};
 use crate::broker::BrokerError;
 
@@ -19,14 +21,15 @@ const MAX_READS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Reads {
     path: PathBuf,
+    place: Place,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl Reads {
     /// None open yet.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(MAX_READS)) }
+    pub(super) fn new(path: PathBuf, place: Place) -> Self {
+        Self { path, place, idle: Mutex::default(), permits: Arc::new(Semaphore::new(MAX_READS)) }
     }
 
     /// Reads with a connection of its own. Each statement sees what was committed when it began.
@@ -36,6 +39,9 @@ impl Reads {
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
         let operation = operation.into();
+        if self.place == Place::Inline {
+            return self.with_connection(read).map_err(|failure| failure.error(&operation, &self.path));
+        }
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let Ok(permit) = permit else { return Err(writer::stopped(operation)) };
         let reads = Arc::clone(self);

@@ -15,7 +15,7 @@ use super::coordinator::Membership;
 use super::fetch::{Position, fetch};
 use super::group::Change;
 use super::staging::Staging;
-use super::{Inner, operations, writer};
+use super::{Inner, commit, operations, writer};
 use crate::broker::{
     BatchLimits, BrokerError, Commit, Consumed, Output, PartitionBatch, Session, StateScope, TopicPartition,
     TopicPartitionOffset, TopicSettings,
@@ -83,6 +83,14 @@ impl LocalSession {
         }
     }
 
+    /// Nobody who was thrown out of the group takes part in it: the place is taken, and so is the transactional id.
+    fn check_member(&self, what: &str) -> Result<(), BrokerError> {
+        if self.membership.as_ref().is_some_and(Membership::is_evicted) {
+            return Err(BrokerError::fenced(self.operation(what), commit::TAKEN_OVER));
+        }
+        Ok(())
+    }
+
     /// Waits for the commit on its way.
     async fn settle(&mut self) -> Result<(), BrokerError> {
         let Some(pending) = &mut self.pending else { return Ok(()) };
@@ -133,6 +141,7 @@ impl Session for LocalSession {
         self.check_settled("consume")?;
         let deadline = Instant::now() + wait;
         loop {
+            self.check_member("consume")?;
             match self.membership.as_ref().and_then(Membership::next_change) {
                 Some(Change::Assigned(partitions)) => return Ok(Consumed::Assigned(partitions)),
                 Some(Change::Revoked(partitions)) => {
@@ -143,7 +152,6 @@ impl Session for LocalSession {
                     }
                     return Ok(Consumed::Revoked(partitions));
                 }
-                Some(Change::Lost(partitions)) => return Ok(Consumed::Lost(partitions)),
                 None => {}
             }
             let ends =

@@ -3,19 +3,20 @@
 //! processes wrote to the file, and tidies up.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 
 use super::catalog::{Catalog, Partition, Topic};
 use super::coordinator::Coordinator;
 use super::errors::Failure;
 use super::maintenance::Maintenance;
-use super::options::LocalOptions;
+use super::options::{LocalOptions, Place};
 use super::{now_ms, operations, schema};
 use crate::broker::BrokerError;
 
@@ -28,10 +29,29 @@ const MAX_GROUP_BYTES: usize = 64 << 20;
 /// How often the file is looked at for what other processes wrote.
 const CHANGE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The queue to the writing thread. The thread ends once the last handle is gone and the queue is empty.
+/// The way to what writes.
 pub(super) struct Writer {
-    queue: Sender<Message>,
+    queue: Queue,
     permits: Arc<Semaphore>,
+}
+
+enum Queue {
+    /// To the writing thread, which ends once the last handle is gone and the queue is empty.
+    Thread(Sender<Message>),
+    /// There is none: each message is dealt with where it is sent.
+    Inline(Box<Mutex<Scribe>>),
+}
+
+impl Queue {
+    fn send(&self, message: Message, operation: &str) -> Result<(), BrokerError> {
+        match self {
+            Self::Thread(queue) => queue.send(message).map_err(|_| stopped(operation)),
+            Self::Inline(scribe) => {
+                scribe.lock().unwrap_or_else(PoisonError::into_inner).finish(message);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// What the writing thread shares with the rest of the broker.
@@ -98,11 +118,17 @@ impl Work<'_> {
 }
 
 impl Writer {
-    /// Starts the thread on a connection.
-    pub(super) fn start(connection: Connection, shared: Arc<Shared>) -> std::io::Result<Self> {
-        let (queue, messages) = channel();
-        let thread = Thread::new(connection, shared);
-        thread::Builder::new().name("broker-writer".into()).spawn(move || thread.run(&messages))?;
+    /// Starts writing on a connection: a thread, unless it is to be done inline.
+    pub(super) fn start(connection: Connection, shared: Arc<Shared>, place: Place) -> std::io::Result<Self> {
+        let scribe = Scribe::new(connection, shared);
+        let queue = match place {
+            Place::Threads => {
+                let (queue, messages) = channel();
+                thread::Builder::new().name("broker-writer".into()).spawn(move || scribe.run(&messages))?;
+                Queue::Thread(queue)
+            }
+            Place::Inline => Queue::Inline(Box::new(Mutex::new(scribe))),
+        };
         Ok(Self { queue, permits: Arc::new(Semaphore::new(MAX_QUEUED)) })
     }
 
@@ -121,10 +147,8 @@ impl Writer {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Err(stopped(operation)) };
         let (answer, outcome) = oneshot::channel();
         let task = Task { operation: operation.clone(), weight, work, outcome: None, answer, _permit: permit };
-        match self.queue.send(Message::Job(Box::new(task))) {
-            Ok(()) => Ok(outcome),
-            Err(_) => Err(stopped(operation)),
-        }
+        self.queue.send(Message::Job(Box::new(task)), &operation)?;
+        Ok(outcome)
     }
 
     /// Hands work over and waits for it.
@@ -146,7 +170,7 @@ impl Writer {
     pub(super) async fn maintain(&self) -> Result<(), BrokerError> {
         let operation = "tidy the embedded broker up";
         let (answer, outcome) = oneshot::channel();
-        self.queue.send(Message::Maintain(answer)).map_err(|_| stopped(operation))?;
+        self.queue.send(Message::Maintain(answer), operation)?;
         outcome.await.unwrap_or_else(|_| Err(stopped(operation)))
     }
 }
@@ -185,7 +209,8 @@ where
     }
 }
 
-struct Thread {
+/// What writes: the connection, and what is done on it between commits.
+struct Scribe {
     connection: Connection,
     shared: Arc<Shared>,
     maintenance: Maintenance,
@@ -193,7 +218,7 @@ struct Thread {
     change_check: Instant,
 }
 
-impl Thread {
+impl Scribe {
     fn new(connection: Connection, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         let maintenance = Maintenance::new(now + shared.options.maintenance_interval);
@@ -204,32 +229,53 @@ impl Thread {
         loop {
             let wait = if self.maintenance.is_idle() { CHANGE_CHECK_INTERVAL } else { Duration::ZERO };
             match messages.recv_timeout(wait) {
-                Ok(Message::Job(first)) => self.gather(first, messages),
-                Ok(Message::Maintain(answer)) => self.maintain_for(answer),
+                Ok(message) => self.take(message, || messages.try_recv().ok()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.look_for_changes(Instant::now());
-            self.maintain(Instant::now());
+            self.look_around();
         }
     }
 
+    /// Deals with a message, and with all that is due after it.
+    fn finish(&mut self, message: Message) {
+        self.take(message, || None);
+        self.look_around();
+        while !self.maintenance.is_idle() {
+            self.look_around();
+        }
+    }
+
+    /// Deals with a message, and with those that come with it.
+    fn take(&mut self, message: Message, more: impl FnMut() -> Option<Message>) {
+        match message {
+            Message::Job(first) => self.gather(first, more),
+            Message::Maintain(answer) => self.maintain_for(answer),
+        }
+    }
+
+    /// What is done between commits, a bounded piece of it.
+    fn look_around(&mut self) {
+        self.look_for_changes(Instant::now());
+        self.maintain(Instant::now());
+    }
+
     /// Takes what else is waiting, up to the bounds, and commits it all at once.
-    fn gather(&mut self, first: Box<dyn Job>, messages: &Receiver<Message>) {
+    fn gather(&mut self, first: Box<dyn Job>, mut more: impl FnMut() -> Option<Message>) {
         let mut weight = first.weight();
         let mut jobs = vec![first];
         let mut maintain = None;
         while jobs.len() < MAX_GROUP && weight < MAX_GROUP_BYTES {
-            match messages.try_recv() {
-                Ok(Message::Job(job)) => {
+            match more() {
+                Some(Message::Job(job)) => {
                     weight += job.weight();
                     jobs.push(job);
                 }
-                Ok(Message::Maintain(answer)) => {
+                Some(Message::Maintain(answer)) => {
                     maintain = Some(answer);
                     break;
                 }
-                Err(_) => break,
+                None => break,
             }
         }
         self.commit(jobs);
