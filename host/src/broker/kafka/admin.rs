@@ -3,7 +3,7 @@
 //!
 //! librdkafka's metadata calls block, so the asynchronous half runs them on tokio's blocking threads.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -313,7 +313,14 @@ pub(super) fn offsets(client: &Probe, places: &[(&str, i32)], at: Offset) -> Res
     }
     let deadline = Instant::now() + ASK_WITHIN;
     loop {
-        let found = client.offsets_for_times(list.clone(), ASK_WITHIN).map_err(failed)?;
+        let found = match client.offsets_for_times(list.clone(), deadline.saturating_duration_since(Instant::now())) {
+            // One partition's error is that of the whole call; librdkafka has forgotten by now who led it.
+            Err(error) if is_retriable(&error) && Instant::now() + LEADER_PAUSE < deadline => {
+                thread::sleep(LEADER_PAUSE);
+                continue;
+            }
+            found => found.map_err(failed)?,
+        };
         let offset = |(topic, partition): &(&str, i32)| {
             let Some(element) = found.find_partition(topic, *partition) else { return Ok(None) };
             element.error()?;
@@ -324,22 +331,8 @@ pub(super) fn offsets(client: &Probe, places: &[(&str, i32)], at: Offset) -> Res
         };
         match places.iter().map(offset).collect() {
             Ok(offsets) => return Ok(offsets),
-            Err(error) if is_retriable(&error) && Instant::now() < deadline => {
-                look_anew(client, places);
-                thread::sleep(LEADER_PAUSE);
-            }
+            Err(error) if is_retriable(&error) && Instant::now() < deadline => thread::sleep(LEADER_PAUSE),
             Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-/// Asks who leads. librdkafka goes on asking the leaders it knows for offsets, in the epochs it knows, until it is told of
-/// others: after a broker's restart each look-up would fail until the next refresh, minutes later.
-fn look_anew(client: &Probe, places: &[(&str, i32)]) {
-    let topics: BTreeSet<&str> = places.iter().map(|(topic, _)| *topic).collect();
-    for topic in topics {
-        if let Err(error) = client.fetch_metadata(Some(topic), ASK_WITHIN) {
-            tracing::debug!(topic, %error, "who leads is not known yet");
         }
     }
 }
