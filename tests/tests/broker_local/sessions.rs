@@ -5,8 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sandbar::broker::local::LocalOptions;
 use sandbar::broker::{
-    Broker as _, BrokerErrorKind, Commit, StateChange, StatePlace, StateScope, TopicPartition,
-    TopicPartitionOffset,
+    Broker as _, BrokerErrorKind, Commit, StateChange, StatePlace, StateScope, TopicPartition, TopicPartitionOffset,
 };
 use sandbar_tests::contract::{Task, output, within};
 use tempfile::TempDir;
