@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use sandbar_tests::faults::{Defect, DefectKind};
 use sandbar_tests::simulation::{self, SEEDS_VARIABLE};
 use tracing::subscriber::set_default;
 use tracing_subscriber::filter::LevelFilter;
@@ -15,6 +16,8 @@ use tracing_subscriber::filter::LevelFilter;
 /// The seeds of an ordinary run.
 const SEEDS: Range<u64> = 0..200;
 
+/// In so many seeds a planted defect has to be found.
+const PLANTED: u64 = 20;
 /// So many seeds may fail before no more are tried.
 const FAILURES: usize = 10;
 
@@ -81,6 +84,20 @@ fn the_same_seed_takes_the_same_course() -> Result<()> {
     for seed in 0..20 {
         let [one, other] = [(); 2].map(|()| simulation::run(seed, None, scratch.path()).history);
         ensure!(one.digest() == other.digest(), "seed {seed}, once:\n{one}\nand again:\n{other}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_planted_defect_is_found() -> Result<()> {
+    let scratch = scratch()?;
+    for kind in DefectKind::ALL {
+        let found = (0..PLANTED).find_map(|seed| {
+            let defect = Defect { kind, after: 3, times: if kind == DefectKind::Starve { u64::MAX } else { 1 } };
+            simulation::run(seed, Some(defect), scratch.path()).verdict.err()
+        });
+        let found = found.with_context(|| format!("{kind:?} was not found in {PLANTED} seeds"))?;
+        println!("{kind:?}: {found:#}");
     }
     Ok(())
 }

@@ -20,12 +20,18 @@ pub enum DefectKind {
     DoubleRecords,
     /// Records of two calls change places.
     SwapRecords,
-    /// Offsets and state of a commit are kept, but not the changes of state.
+    /// Records and offsets of a commit are kept, but not its changes of state.
     LoseState,
-    /// The session is told of records, and the offset that is committed lies past them.
+    /// The offset that is committed lies one record further than it was told.
     SkipInput,
     /// No records come any more.
     Starve,
+}
+
+impl DefectKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::LoseRecords, Self::DoubleRecords, Self::SwapRecords, Self::LoseState, Self::SkipInput, Self::Starve];
 }
 
 impl Defect {

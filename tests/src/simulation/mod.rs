@@ -29,7 +29,7 @@ use scenario::Scenario;
 /// What a failure tells how to repeat it.
 pub const SEEDS_VARIABLE: &str = "SANDBAR_SIM_SEEDS";
 /// How long everything may take once nothing fails any more: pauses between tries are a minute at most.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_secs(1);
 
