@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Apache Kafka under fire, at full size: 200 kills of the host, 50 restarts of the broker and 50 cut-offs, two million
-# records each. Takes about half an hour on two cores; `make test` runs the same at a small size. What was seen is printed.
+# records each; `make test` runs the same at a small size. What was seen is printed.
 #
 #   fire.sh [FILTER]    only the tests whose names hold FILTER, such as `kills` or `outages`
 # shellcheck source=scripts/lib.sh
