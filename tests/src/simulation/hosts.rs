@@ -81,7 +81,7 @@ impl Hosts {
         let shelf = Shelf { catalogue: self.catalogue, fates: Arc::clone(&self.fates) };
         let supervisor =
             Supervisor::new(worker, shelf, Arc::new(broker), self.catalogue.network.clone(), Targets::default());
-        let (status, (stop, stopped)) = (supervisor.status(), watch::channel(false));
+        let (status, (stop, stopped)) = (supervisor.handle().status(), watch::channel(false));
         let run = tokio::spawn(supervisor.run(self.folder.follow(Arc::clone(&self.fates)), stopped));
         if let Some(place) = self.alive.get_mut(host) {
             *place = Some(Alive { life, stop, status, run });
