@@ -58,6 +58,7 @@ impl Caller {
         fate: Fate,
         result: Result<T, BrokerError>,
     ) -> Result<T, BrokerError> {
+        let fate = if matches!(fate, Fate::Crash(_)) { self.fates.now(step, fate) } else { fate };
         match (fate, result) {
             (Fate::Crash(_), _) => self.die(step, Side::After).await,
             (Fate::LoseAnswer(kind), Ok(_)) => Err(self.fail(step, kind, "its answer got lost")),
