@@ -60,11 +60,11 @@ impl Plan {
     pub fn decide(&self, step: Step, chance: &mut Chance) -> Verdict {
         let (delay, failure, crash, stall) =
             (chance.among(0..self.delay_ms + 1), chance.draw(), chance.draw(), chance.draw());
-        let is = |one_in: u64, drawn: u64| one_in > 0 && drawn % one_in == 0;
+        let is = |one_in: u64, drawn: u64| one_in > 0 && drawn.is_multiple_of(one_in);
         let stalled = if is(self.stalls, stall) { stall / self.stalls.max(1) % STALL_MS } else { 0 };
         let (which, kind) = (crash >> 32, failure >> 32);
         let fate = if is(self.crashes, crash) {
-            Fate::Crash(if which % 2 == 0 { Side::Before } else { Side::After })
+            Fate::Crash(if which.is_multiple_of(2) { Side::Before } else { Side::After })
         } else if is(self.failures, failure) {
             failing(step, kind)
         } else {
