@@ -64,7 +64,7 @@ impl Plan {
         let stalled = if is(self.stalls, stall) { stall / self.stalls.max(1) % STALL_MS } else { 0 };
         let (which, kind) = (crash >> 32, failure >> 32);
         let fate = if is(self.crashes, crash) {
-            Fate::Crash(if which % 2 == 0 { Side::Before } else { Side::After })
+            Fate::Crash(if which.is_multiple_of(2) { Side::Before } else { Side::After })
         } else if is(self.failures, failure) {
             failing(step, kind)
         } else {
