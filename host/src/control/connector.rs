@@ -31,6 +31,10 @@ pub(super) struct Connector {
     /// The plugins that the tasks run, or the plans that replace them.
     pub(super) running: Option<Plugins>,
     pub(super) versions: Versions,
+    /// Transactions of tasks that ran those plugins and were replaced.
+    committed: u64,
+    /// Whether the tasks are still those of the plugins before.
+    is_taking_over: bool,
     /// What an operator wants, whatever the definition began with.
     pub(super) target: Option<InitialState>,
     /// Counts plannings, so that the result of an outdated one is known.
@@ -71,6 +75,8 @@ impl Connector {
             next: None,
             running: None,
             versions: Versions::default(),
+            committed: 0,
+            is_taking_over: false,
             target: None,
             planning: 0,
             replan_at: None,
@@ -91,15 +97,40 @@ impl Connector {
 
     /// Takes note of the plugins that are about to run.
     pub(super) fn take_over(&mut self, plugins: Plugins, now: Instant) {
-        let ran_well = self.tasks.iter().all(|task| !matches!(task.machine.state(), TaskState::Failed { .. }));
+        self.is_on_probation(now);
+        // Of what does not run nobody knows whether it would.
+        let ran_well = !self.tasks.is_empty()
+            && self.tasks.iter().all(|task| !matches!(task.machine.state(), TaskState::Failed { .. }));
         if let Some(before) = self.running.replace(plugins.clone()).filter(|before| !before.same(&plugins)) {
             self.versions.take_over(&plugins, before, ran_well, now);
+            self.is_taking_over = true;
         }
     }
 
-    /// Transactions that the present tasks have committed.
-    pub(super) fn commits(&self) -> u64 {
-        self.tasks.iter().map(|task| task.progress.snapshot().commits).sum()
+    /// Replaces the tasks, none of which runs any more.
+    pub(super) fn install(&mut self, tasks: Vec<Task>) {
+        self.committed = if std::mem::take(&mut self.is_taking_over) { 0 } else { self.commits() };
+        self.tasks = tasks;
+    }
+
+    /// Forgets the tasks, none of which runs any more.
+    pub(super) fn clear(&mut self) {
+        self.committed = self.commits();
+        self.tasks.clear();
+    }
+
+    /// Whether its plugins have yet to show that they work.
+    pub(super) fn is_on_probation(&mut self, now: Instant) -> bool {
+        let commits = self.commits();
+        self.versions.on_probation(commits, now)
+    }
+
+    /// Transactions that were committed with the plugins that run.
+    fn commits(&self) -> u64 {
+        if self.is_taking_over {
+            return 0;
+        }
+        self.committed + self.tasks.iter().map(|task| task.progress.commits()).sum::<u64>()
     }
 
     /// Tells all tasks to finish.

@@ -181,8 +181,8 @@ impl Supervisor {
     pub(super) fn release(&mut self, file: &Path, name: &str) {
         let Some(connector) = self.connectors.get_mut(name).filter(|c| c.file == file) else { return };
         connector.leaving = true;
-        connector.next = None;
-        connector.replan_at = None;
+        // Whoever claims it before its tasks have ended plans anew.
+        (connector.current, connector.next, connector.planning, connector.replan_at) = (None, None, 0, None);
         connector.drain(CloseReason::Stop, Instant::now());
         let heir = self.definitions.iter().find(|(_, d)| d.name == name).map(|(file, _)| file.clone());
         if let Some(heir) = heir {

@@ -28,10 +28,12 @@ impl Supervisor {
         if self.stopping {
             return;
         }
+        // Whatever comes of it, a try that was due has been made.
+        let is_retry = connector.replan_at.take().is_some();
         connector.versions.prune(&self.registry);
         if connector.target() != InitialState::Running {
-            connector.current = None;
-            connector.next = None;
+            // What is being planned is not wanted any more either.
+            (connector.current, connector.next, connector.planning) = (None, None, 0);
             connector.drain(CloseReason::Stop, Instant::now());
             self.settle(name);
             return;
@@ -57,7 +59,7 @@ impl Supervisor {
         let (Some(own), Some(transforms)) = (own, transforms) else { return };
         let setup = Setup { settings: Arc::new(settings), plugins: Plugins { own, transforms } };
         let same = |current: &Setup| current.settings == setup.settings && current.plugins.same(&setup.plugins);
-        if connector.current.as_ref().is_some_and(same) && connector.replan_at.is_none() {
+        if connector.current.as_ref().is_some_and(same) && !is_retry {
             if !matches!(connector.problem, Some(Problem::Start(_))) {
                 connector.problem = None;
             }
@@ -68,7 +70,6 @@ impl Supervisor {
         }
         self.counter += 1;
         connector.planning = self.counter;
-        connector.replan_at = None;
         connector.current = Some(setup.clone());
         let (planning, connector, worker, network, events) =
             (self.counter, name.to_owned(), Arc::clone(&self.worker), self.network.clone(), self.events.clone());
@@ -85,7 +86,7 @@ impl Supervisor {
             return;
         }
         connector.planning = 0;
-        if connector.leaving || self.stopping {
+        if connector.leaving || self.stopping || connector.target() != InitialState::Running {
             return;
         }
         match result {

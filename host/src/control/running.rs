@@ -40,7 +40,7 @@ impl Task {
     }
 
     /// Why it makes no progress although it runs, where that is so: it neither dealt with a record nor found that there
-    /// is none. `patience` is the longest that may take; a call may always take its own time-out.
+    /// is none. `patience` is the longest that may take; its plugins may always take their time-outs, twice.
     pub(super) fn stalled(&self, patience: Duration, now: Instant) -> Option<String> {
         let silent_at = self.silent_at(patience)?;
         if silent_at > now {
@@ -67,8 +67,9 @@ impl Task {
         }
         let (last, step) = self.progress.last_activity();
         let call = |stage: &StagePlan| stage.limits.call_timeout;
-        let longest = self.plan.transforms.iter().chain([&self.plan.plugin]).map(call).max().unwrap_or_default();
-        (step != Step::Idle).then(|| last + patience.max(longest))
+        let once: Duration = self.plan.transforms.iter().chain([&self.plan.plugin]).map(call).sum();
+        // A call that failed is made once more.
+        (step != Step::Idle).then(|| last + patience.max(2 * once))
     }
 
     pub(super) fn status(&self, patience: Duration, now: Instant) -> TaskStatus {

@@ -138,6 +138,16 @@ impl Supervisor {
             tokio::select! {
                 // In this order, so that what happens does not depend on chance.
                 biased;
+                // What it gives out must not be held while a command is carried out.
+                () = async { drop(stop.wait_for(|stop| *stop).await) }, if !self.stopping => {
+                    info!("stopping: tasks finish what they have taken up");
+                    self.stopping = true;
+                    give_up = Some(Instant::now() + self.worker.shutdown_timeout);
+                    for connector in self.connectors.values_mut() {
+                        (connector.next, connector.replan_at) = (None, None);
+                        connector.drain(CloseReason::Stop, Instant::now());
+                    }
+                }
                 changes = folder.next(), if !self.stopping => self.changed(changes),
                 Some(event) = self.inbox.recv() => self.take(event),
                 Some(request) = self.requests.recv() => self.obey(request).await,
@@ -147,16 +157,6 @@ impl Supervisor {
                         return false;
                     }
                     self.tick();
-                }
-                // What it gives out must not be held while a command is carried out.
-                () = async { drop(stop.wait_for(|stop| *stop).await) }, if !self.stopping => {
-                    info!("stopping: tasks finish what they have taken up");
-                    self.stopping = true;
-                    give_up = Some(Instant::now() + self.worker.shutdown_timeout);
-                    for connector in self.connectors.values_mut() {
-                        connector.next = None;
-                        connector.drain(CloseReason::Stop, Instant::now());
-                    }
                 }
             }
         }
@@ -168,6 +168,9 @@ impl Supervisor {
         let was_ready = self.status.borrow().ready;
         if settled && !was_ready {
             info!(plugins = self.registry.iter().count(), connectors = self.connectors.len(), took = ?self.started.elapsed(), "ready");
+        }
+        for connector in self.connectors.values_mut() {
+            connector.is_on_probation(now);
         }
         self.tell_stalled(now);
         let patience = self.worker.stall_timeout;
@@ -234,10 +237,10 @@ impl Supervisor {
             return;
         }
         if connector.target() != InitialState::Running {
-            connector.tasks.clear();
+            connector.clear();
         }
         let Some(plans) = connector.next.take() else { return };
-        connector.tasks = plans.into_iter().map(Task::new).collect();
+        connector.install(plans.into_iter().map(Task::new).collect());
         for index in 0..connector.tasks.len() {
             self.act(name, index, TaskEvent::Start);
         }
@@ -273,8 +276,10 @@ impl Supervisor {
             }
             Ending::Failed { .. } => {}
         }
+        // A task that others are about to replace, or that was told to end, says nothing about what comes after it.
+        let counts = connector.next.is_none() && connector.tasks.get(index).is_some_and(|t| t.machine.is_wanted());
         let failed = match &ending {
-            Ending::Failed { error, blame: Blame::Plugin } => Some(error.clone()),
+            Ending::Failed { error, blame: Blame::Plugin } if counts => Some(error.clone()),
             _ => None,
         };
         self.act(name, index, TaskEvent::Ended(ending));
@@ -283,22 +288,25 @@ impl Supervisor {
             let again_in = until.saturating_duration_since(Instant::now());
             error!(connector = %name, task = number, ?again_in, crash_loop = loops, "failed: {error}");
         }
-        self.settle(name);
         if let Some(error) = failed {
             self.roll_back(name, &error);
         }
+        self.settle(name);
     }
 
     /// Plugins that took over lately and failed hand back to those before them.
     fn roll_back(&mut self, name: &str, error: &str) {
         let now = Instant::now();
-        let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving && c.next.is_none()) else { return };
-        let commits = connector.commits();
-        if !connector.versions.on_probation(commits, now) {
+        let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving) else { return };
+        if !connector.is_on_probation(now) {
             return;
         }
-        let Some(running) = connector.running.clone() else { return };
-        for failed in connector.versions.fail(&running, error) {
+        let (Some(running), Some(setup)) = (connector.running.clone(), &connector.current) else { return };
+        let failed = connector.versions.fail(&running, &setup.settings, error);
+        if failed.is_empty() {
+            return;
+        }
+        for failed in failed {
             error!(connector = %name, plugin = %failed.plugin, version = %failed.version, sha256 = %failed.sha256, "rolled back: this version failed soon after it took over, the one before it runs again; this one is not tried again until its file changes or the connector is restarted");
         }
         self.reconcile(name);
@@ -317,6 +325,7 @@ impl Supervisor {
             Action::Spawn { careful } => {
                 task.run += 1;
                 task.told_stalled = false;
+                task.progress.begin_run();
                 task.stop.send_replace(None);
                 let ran = task::run(
                     Arc::clone(&task.plan),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::planner::Plugins;
-use crate::config::ManifestLookup;
+use crate::config::{ConnectorSettings, ManifestLookup, PluginSettings};
 use crate::digest::Digest;
 use crate::plugins::{Plugin, Registry};
 
@@ -81,13 +81,23 @@ impl Versions {
         true
     }
 
-    /// The plugins on probation failed: the new ones among them are not tried again. Returns those.
-    pub(super) fn fail(&mut self, running: &Plugins, reason: &str) -> Vec<Quarantined> {
+    /// The plugins on probation failed: the new ones among them, of which there is a version before that will do, are not
+    /// tried again. Returns those; where there are none it is not the versions that changed.
+    pub(super) fn fail(&mut self, running: &Plugins, settings: &ConnectorSettings, reason: &str) -> Vec<Quarantined> {
         self.probation = None;
         let Some(fallback) = &self.fallback else { return Vec::new() };
-        let known: Vec<_> = fallback.iter().map(|plugin| plugin.inspection.sha256).collect();
+        let asked = || std::iter::once(&settings.plugin).chain(settings.transforms.iter().map(|t| &t.plugin));
+        let will_do = |old: &Manifest| {
+            let of_it = |asked: &&PluginSettings| asked.class == old.name;
+            asked().filter(of_it).all(|asked| asked.version.as_ref().is_none_or(|req| req.matches(&old.version)))
+        };
+        let replaces = |plugin: &Plugin| {
+            let before = |old: &&Arc<Plugin>| old.manifest().name == plugin.manifest().name && will_do(old.manifest());
+            let same = fallback.iter().any(|old| old.inspection.sha256 == plugin.inspection.sha256);
+            !same && fallback.iter().any(|old| before(&old))
+        };
         let mut failed = Vec::new();
-        for plugin in running.iter().filter(|plugin| !known.contains(&plugin.inspection.sha256)) {
+        for plugin in running.iter().filter(|plugin| replaces(plugin)) {
             let quarantined = Quarantined {
                 plugin: plugin.manifest().name.clone(),
                 version: plugin.manifest().version.to_string(),
@@ -96,6 +106,9 @@ impl Versions {
             };
             self.quarantined.insert(quarantined.sha256, quarantined.clone());
             failed.push(quarantined);
+        }
+        if failed.is_empty() {
+            self.fallback = None;
         }
         failed
     }
@@ -121,7 +134,7 @@ impl Versions {
     }
 }
 
-/// The plugins of the folder without those in quarantine, and those that ran well where the folder has no other.
+/// The plugins of the folder without those in quarantine, and those that ran well before these.
 pub(super) struct Allowed<'a> {
     registry: &'a Registry,
     versions: &'a Versions,
@@ -135,8 +148,10 @@ impl Allowed<'_> {
             plugin.manifest().name == name && version.is_none_or(|req| req.matches(&plugin.manifest().version))
         };
         let newest = self.registry.find(name, version, free);
-        let kept = || self.versions.fallback.as_ref().filter(|_| !self.versions.quarantined.is_empty());
-        newest.or_else(|| kept().and_then(|fallback| fallback.iter().find(fits)))
+        let kept = self.versions.fallback.as_ref().filter(|_| !self.versions.quarantined.is_empty());
+        let kept = kept.and_then(|fallback| fallback.iter().find(fits));
+        // What ran is better than what is older, even where its file is gone.
+        newest.into_iter().chain(kept).max_by(|a, b| a.manifest().version.cmp(&b.manifest().version))
     }
 }
 

@@ -51,8 +51,6 @@ impl Context {
         progress: Arc<Progress>,
         careful: bool,
     ) -> Result<Self, TaskError> {
-        progress.begin(Step::Start);
-        progress.beat();
         if let Some(queue) = &plan.errors.dead_letters {
             broker.create_topic(&queue.topic, &queue.settings).await?;
         }

@@ -95,13 +95,20 @@ impl Progress {
     }
 
     pub(super) fn add_in(&self, n: usize) {
-        self.beat();
+        self.dealt_with(n);
         self.records_in.fetch_add(n as u64, Ordering::Relaxed);
     }
 
     pub(super) fn add_out(&self, n: usize) {
-        self.beat();
+        self.dealt_with(n);
         self.records_out.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    /// Records are progress, none of them is not.
+    fn dealt_with(&self, n: usize) {
+        if n > 0 {
+            self.beat();
+        }
     }
 
     pub(super) fn add_dead_letter(&self) {
@@ -128,6 +135,19 @@ impl Progress {
     /// Says what the task waits for, or that it waits no more.
     pub(super) fn set_waiting(&self, why: Option<String>) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// The task is started: what was before says nothing about it.
+    pub fn begin_run(&self) {
+        self.begin(Step::Start);
+        self.beat();
+        self.set_waiting(None);
+    }
+
+    /// Transactions committed.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// The task begins something.

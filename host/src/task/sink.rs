@@ -148,7 +148,9 @@ impl SinkPump {
                         hold = None;
                     }
                     if resolved < part.len() {
-                        self.advance(context, source, &part, resolved);
+                        if resolved > 0 {
+                            self.advance(context, source, &part, resolved);
+                        }
                         work.push(part.subset(resolved..part.len())?);
                         if resolved > 0 && outcomes.disposition(resolved) == Disposition::NotAttempted {
                             self.breathe(context).await?;

@@ -93,6 +93,7 @@ impl SourcePump {
             if idle {
                 context.progress.begin(Step::Idle);
                 context.pause(self.pause).await;
+                context.progress.beat();
                 self.pause = (self.pause * 2).min(context.plan.pace.poll_interval.max(FIRST_PAUSE));
             } else {
                 self.pause = FIRST_PAUSE;

@@ -96,3 +96,17 @@ async fn what_cannot_be_done_says_why() -> Result<()> {
     worker.wait(STEP, |step| step.state == ConnectorState::Stopped).await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_whose_file_is_renamed_runs_on() -> Result<()> {
+    let mut worker = start(&Arc::new(tempfile::tempdir()?)).await?;
+    pass(&worker, 1).await?;
+    let plugins = worker.folder().path().join("plugins");
+    for (nth, (from, to)) in [("step.json", "other.json"), ("other.json", "a.json")].into_iter().enumerate() {
+        std::fs::rename(plugins.join(from), plugins.join(to))?;
+        let path = plugins.join(to);
+        worker.wait(STEP, |step| step.file == path && runs(step, 1)).await?;
+        pass(&worker, nth + 2).await?;
+    }
+    Ok(())
+}

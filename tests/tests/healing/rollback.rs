@@ -99,3 +99,37 @@ async fn the_first_version_has_nothing_to_go_back_to() -> Result<()> {
     ensure!(step.is_some_and(|step| step.quarantined.is_empty() && is_version(&step, 2)), "there is no other");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_versions_on_probation_the_one_before_both_counts() -> Result<()> {
+    let mut worker = start(&Arc::new(tempfile::tempdir()?)).await?;
+    worker.put("step-new.wasm", &version(2, &[])?)?;
+    worker.wait(STEP, |step| runs(step, 2)).await?;
+    pass(&worker, 1).await?;
+    worker.put("step-new.wasm", &version(3, &[("mode", json!("trap"))])?)?;
+    worker.wait(STEP, |step| is_version(step, 3)).await?;
+    worker.write("in", &["2"]).await?;
+    worker.wait(STEP, |step| step.quarantined.len() == 1 && !is_version(step, 3)).await?;
+    passed(&worker, 2).await?;
+    let found = worker.wait(STEP, |step| !is_version(step, 3)).await?;
+    // Version 2 was on probation itself: what is known to work is version 1.
+    ensure!(is_version(&found, 1), "{:?}", found.plugin);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_has_no_version_before_fails_as_any_other() -> Result<()> {
+    let mut worker = start(&Arc::new(tempfile::tempdir()?)).await?;
+    pass(&worker, 1).await?;
+    worker.put("faulty.wasm", &sandbar_tests::in_process::example("faulty")?)?;
+    let more = [("transforms", "bad"), ("transforms.bad.type", "faulty"), ("transforms.bad.mode", "trap")];
+    worker.define(STEP, &[&crate::config()[..], &more].concat())?;
+    logs::line(&["definition changed", &worker.folder().path().display().to_string()]).await?;
+    worker.wait(STEP, |step| step.tasks.first().is_some_and(|task| task.progress.commits() == 0)).await?;
+    worker.write("in", &["2"]).await?;
+    let failed = worker.reason(STEP, sandbar::control::ConnectorState::Failed).await?;
+    ensure!(failed.contains("unreachable"), "{failed}");
+    ensure!(worker.connectors().iter().all(|connector| connector.quarantined.is_empty()), "nothing was replaced");
+    worker.define(STEP, &crate::config())?;
+    passed(&worker, 2).await
+}

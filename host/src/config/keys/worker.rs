@@ -41,7 +41,7 @@ keys! {
     /// How long tasks may take to finish when the worker stops, in milliseconds.
     SHUTDOWN_TIMEOUT_MS = "shutdown.timeout.ms", Kind::Millis(0, DAY), Some("30000"), NONE;
     /// How long a task may make no progress before its state is `STALLED`, in milliseconds: it neither deals with a record
-    /// nor finds that there is none. A call of a plugin may always take its own time-out.
+    /// nor finds that there is none. Its plugins may always take their time-outs, twice.
     TASK_STALL_TIMEOUT_MS = "task.stall.timeout.ms", Kind::Millis(100, DAY), Some("30000"), NONE;
     /// The topic that holds the offsets of sources, in Kafka Connect's format.
     OFFSET_STORAGE_TOPIC = "offset.storage.topic", Kind::Topic, Some("sandbar-offsets"), NONE;
