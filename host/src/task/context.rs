@@ -251,7 +251,9 @@ impl Context {
             match self.session.commit(commit.clone()).await {
                 Ok(()) => break,
                 Err(error) if error.kind == BrokerErrorKind::Retriable && started.elapsed() < COMMIT_PATIENCE => {
-                    warn!(connector = %self.plan.connector, task = self.plan.task, %error, "commit did not go through, it is tried again");
+                    if backoff.tries() == 0 {
+                        warn!(connector = %self.plan.connector, task = self.plan.task, %error, "commit did not go through, it is tried again");
+                    }
                     self.progress.set_waiting(Some(error.to_string()));
                     tokio::time::sleep(backoff.next_delay()).await;
                 }
