@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar_tests::chance::Chance;
@@ -20,6 +20,8 @@ const FULL: Scale = Scale { records: 2_000_000, faults: 200 };
 const RATE: u32 = 8_000;
 /// How long the host may need from one kill to the next: it starts, joins its group and goes on.
 const LIMIT: Duration = Duration::from_secs(120);
+/// How long nothing may come through before the host is killed where it is: there may be nothing left.
+const LULL: Duration = Duration::from_secs(20);
 /// How long a moment that was chosen may be waited for, before the host is killed where it is.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -103,12 +105,18 @@ async fn kill_one(load: &Load, host: &mut Victim, death: Death, step: u64, chanc
         host.die_at(moment, chance.among(1..4))?;
     }
     let work = chance.among(step / 2..step * 3 / 2);
+    let mut last = (0, Instant::now());
     let dead = wait::until(&format!("{work} records came through"), LIMIT, async || {
         if host.ended()?.is_some() {
             return Ok(Seen::Done(true));
         }
         let counted = load.counted(host);
-        Ok(if counted < work { Seen::NotYet(format!("{counted} records")) } else { Seen::Done(false) })
+        if counted > last.0 {
+            last = (counted, Instant::now());
+        }
+        // Where the lives before did more than was meant, less is left. Whether all came through is checked in the end.
+        let is_over = last.1.elapsed() >= LULL;
+        Ok(if counted < work && !is_over { Seen::NotYet(format!("{counted} records")) } else { Seen::Done(false) })
     })
     .await?;
     match death {

@@ -58,7 +58,8 @@ async fn scenario(home: &Home, kafka: &OwnKafka, proxy: &Proxy, scale: Scale, ch
     let total = faults.len();
     while !faults.is_empty() {
         let fault = faults.swap_remove(usize::try_from(chance.among(0..faults.len() as u64))?);
-        work = work.max(load.counted(&host)) + step;
+        // Where more came through than was meant, there is less for the faults that are left.
+        work = (work.max(load.counted(&host)) + step).min(scale.records.into());
         go_on(&load, &mut host, work).await.with_context(|| format!("{} faults were left, {fault:?}", faults.len()))?;
         inject(kafka, proxy, fault).await.with_context(|| format!("{fault:?}"))?;
     }
