@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod conformance;
 pub mod control;
+mod data;
 pub mod digest;
 pub mod discovery;
 pub mod http;

@@ -1,7 +1,5 @@
 //! Wires production together, in this one file: the engine, a broker, the folder and the supervisor.
 
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,15 +12,13 @@ use crate::broker::Broker;
 use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
-use crate::control::{Handle, Supervisor, Targets};
+use crate::control::{Handle, Placement, Supervisor, Targets};
+use crate::data::DataFolder;
 use crate::discovery::Discovery;
 use crate::http::Network;
 use crate::plugins::Loader;
 use crate::sandbox::{Cache, Engine};
 use crate::text::one_line;
-
-/// The file whose lock shows that a host runs on a data folder.
-const LOCK_FILE: &str = "sandbar.lock";
 
 /// The broker a worker's configuration names. Kafka need not be up yet.
 pub async fn broker(worker: &WorkerConfig) -> anyhow::Result<Arc<dyn Broker>> {
@@ -78,9 +74,11 @@ pub async fn run_on(
 ) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&worker.plugins)
         .with_context(|| format!("plugin folder {} cannot be created", worker.plugins.display()))?;
-    let _lock = match &worker.broker {
-        BrokerConfig::Local(_) => Some(lock(&worker.data)?),
-        BrokerConfig::Kafka(_) => None,
+    let folder = DataFolder::take(&worker.data)?;
+    let placement = match &worker.broker {
+        // Nobody else has its file.
+        BrokerConfig::Local(_) => Placement::Alone,
+        BrokerConfig::Kafka(_) => Placement::Shared { worker: folder.worker().to_owned() },
     };
     let broker = wrap(broker(&worker).await?);
     let network = Network::new(worker.http_ca_file.as_deref())?;
@@ -90,7 +88,7 @@ pub async fn run_on(
     let loader = loader(&worker).await?;
     let data = worker.data.clone();
     let targets = spawn_blocking(move || Targets::open(&data)).await??;
-    let supervisor = Supervisor::new(Arc::clone(&worker), loader, broker, network, targets);
+    let supervisor = Supervisor::new(Arc::clone(&worker), loader, broker, network, targets, placement);
     let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
     attend(handle.clone());
     tokio::select! {
@@ -107,24 +105,4 @@ async fn loader(worker: &Arc<WorkerConfig>) -> anyhow::Result<Loader> {
         spawn_blocking(move || Cache::open(&opener, &worker.cache, &worker.data, worker.cache_max_bytes)).await?;
     let cache = opened.inspect_err(|error| warn!("the cache is not used, plugins are compiled at each start: {error}"));
     Ok(Loader { engine, cache: cache.ok(), trust })
-}
-
-/// Makes sure that no other host runs on a data folder.
-fn lock(data: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(data).with_context(|| format!("data folder {} cannot be created", data.display()))?;
-    let path = data.join(LOCK_FILE);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("{} cannot be opened", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another host runs on the data folder {}; stop it, or give this one another folder with --data",
-            data.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
-    }
 }

@@ -190,7 +190,9 @@ impl Home {
 
     fn config_text(&self, brokers: Option<&str>) -> String {
         let kafka = brokers.map(|brokers| format!("[kafka]\nbootstrap.servers = \"{brokers}\"\n"));
-        format!("plugins = \"plugins\"\ndata = \"data\"\n{}", kafka.unwrap_or_default())
+        // Workers of one group would share what each is to run alone.
+        let group = self.name("workers");
+        format!("plugins = \"plugins\"\ndata = \"data\"\ngroup.id = \"{group}\"\n{}", kafka.unwrap_or_default())
     }
 
     /// The broker, to look at topics, whether a worker runs or not.

@@ -47,9 +47,15 @@ pub trait Broker: Send + Sync + 'static {
 /// A task's cursor and open transaction. Not used by two at once.
 #[async_trait]
 pub trait Session: Send {
-    /// Waits up to `wait` for input, or for a change of the assignment. Must be called often enough
-    /// (`max.poll.interval.ms`); a session keeps its membership by itself while its task is busy.
+    /// Waits up to `wait` for input, or for a change of the assignment. A session keeps its membership by itself while its
+    /// task is busy, but only the task can let partitions go: one that waits for something else does it by
+    /// [`Session::stand_by`].
     async fn consume(&mut self, limits: BatchLimits, wait: Duration) -> Result<Consumed, BrokerError>;
+
+    /// Waits up to `wait` as a member of the group, for a task that can take no records now. Returns [`Consumed::Revoked`]
+    /// or [`Consumed::Lost`] of partitions that go, else [`Consumed::Idle`]; what comes is told by the next
+    /// [`Session::consume`].
+    async fn stand_by(&mut self, wait: Duration) -> Result<Consumed, BrokerError>;
 
     /// Takes assigned partitions up, after [`Consumed::Assigned`]. Records flow from the given offset, or from the
     /// committed one where none is given.

@@ -45,6 +45,16 @@ pub enum CommandError {
         /// The task's number.
         task: u32,
     },
+    /// Another worker of the group runs it.
+    #[error("task {task} of connector {connector}: {elsewhere}")]
+    NotHere {
+        /// The connector.
+        connector: String,
+        /// The task's number.
+        task: u32,
+        /// Whose it is.
+        elsewhere: String,
+    },
     /// It does not run, so that there is nothing to restart.
     #[error("connector {connector} is {state}; resume it first")]
     NotRunning {
@@ -124,7 +134,7 @@ impl Supervisor {
                 connector.versions.pardon();
                 // A connector that could not be started is tried again at once.
                 connector.replan_at = connector.replan_at.map(|_| Instant::now());
-                let failed = |state: &TaskState| matches!(state, TaskState::Failed { .. } | TaskState::Fenced { .. });
+                let failed = |state: &TaskState| matches!(state, TaskState::Failed { .. });
                 let tasks = connector.tasks.iter().enumerate();
                 let chosen: Vec<_> =
                     tasks.filter(|(_, t)| !only_failed || failed(t.machine.state())).map(|(index, _)| index).collect();
@@ -135,9 +145,14 @@ impl Supervisor {
                 Ok(())
             }
             Command::RestartTask(task) => {
-                let index = connector.tasks.iter().position(|t| t.plan.task == task);
+                let found = connector.tasks.iter().enumerate().find(|(_, t)| t.plan.task == task);
                 let unknown = || CommandError::UnknownTask { connector: name.to_owned(), task };
-                self.act(name, index.ok_or_else(unknown)?, TaskEvent::Restart);
+                let (index, found) = found.ok_or_else(unknown)?;
+                if !found.ours {
+                    let elsewhere = self.elsewhere();
+                    return Err(CommandError::NotHere { connector: name.to_owned(), task, elsewhere });
+                }
+                self.act(name, index, TaskEvent::Restart);
                 Ok(())
             }
         }

@@ -159,8 +159,9 @@ impl Connector {
         self.problem = Some(problem);
     }
 
-    pub(super) fn status(&self, patience: Duration, now: Instant) -> ConnectorStatus {
-        let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now)).collect();
+    /// `elsewhere` says who runs what this worker does not.
+    pub(super) fn status(&self, patience: Duration, now: Instant, elsewhere: &str) -> ConnectorStatus {
+        let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now, elsewhere)).collect();
         let (state, reason) = self.state(&tasks);
         ConnectorStatus {
             name: self.definition.name.clone(),
@@ -212,6 +213,7 @@ impl Connector {
             ConnectorState::Running,
             ConnectorState::Completed,
             ConnectorState::Stopped,
+            ConnectorState::Unassigned,
         ];
         let worst = order.into_iter().find_map(|state| tasks.iter().find(|task| task.state == state));
         let state = worst.map_or(ConnectorState::Unassigned, |task| task.state);

@@ -18,6 +18,11 @@ const CRASH_LOOP: u32 = 10;
 /// The pause between two tries of a task in a crash loop: what it works with may be mended by then, and where it is not,
 /// a try costs little.
 const CRASH_LOOP_PAUSE: Duration = Duration::from_secs(600);
+/// The pause before a task whose place another one took starts again, if it is still this worker's to run: by then the
+/// worker group has found out who is to run it.
+const FENCED_PAUSE: Duration = Duration::from_secs(15);
+/// So many times in a row another one took its place: that one does not go by the worker group, and is left alone.
+const RIVALRY: u32 = 3;
 
 /// Where a task is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +44,6 @@ pub enum TaskState {
     },
     /// Its source has come to its end.
     Completed,
-    /// Another worker took its place.
-    Fenced {
-        /// What the broker said.
-        error: String,
-    },
 }
 
 /// What happens to a task.
@@ -70,8 +70,6 @@ pub enum Ending {
     Completed,
     /// It wants to begin again at the last commit.
     Reopen,
-    /// Another worker took its place.
-    Fenced(String),
     /// It failed.
     Failed {
         /// Why.
@@ -88,6 +86,8 @@ pub enum Blame {
     Plugin,
     /// The broker's: it passes when the broker is back.
     Broker,
+    /// That of another worker, which took the task's place.
+    Rival,
 }
 
 /// What is to be done.
@@ -113,6 +113,8 @@ pub struct TaskMachine {
     restarts: Backoff,
     /// Failures of the plugin's making since it was last in health.
     failures: u32,
+    /// How often another one took its place since then.
+    fenced: u32,
 }
 
 impl Default for TaskMachine {
@@ -123,6 +125,7 @@ impl Default for TaskMachine {
             started: None,
             restarts: Backoff::new(FIRST_RESTART, MAX_RESTART),
             failures: 0,
+            fenced: 0,
         }
     }
 }
@@ -205,7 +208,7 @@ impl TaskMachine {
 
     fn forgive(&mut self) {
         self.restarts.reset();
-        self.failures = 0;
+        (self.failures, self.fenced) = (0, 0);
     }
 
     fn ended(&mut self, ending: Ending, now: Instant) -> Action {
@@ -214,15 +217,16 @@ impl TaskMachine {
             self.forgive();
         }
         match ending {
-            Ending::Fenced(error) => {
-                self.state = TaskState::Fenced { error };
-                Action::Nothing
-            }
             Ending::Failed { error, blame } if self.wanted => {
                 self.failures += u32::from(blame == Blame::Plugin);
+                self.fenced += u32::from(blame == Blame::Rival);
                 let loops = (blame == Blame::Plugin && self.failures >= CRASH_LOOP).then_some(self.failures);
-                let pause = self.restarts.next_delay();
-                let pause = if loops.is_some() { CRASH_LOOP_PAUSE } else { pause };
+                let pause = match blame {
+                    Blame::Rival if self.fenced < RIVALRY => FENCED_PAUSE,
+                    Blame::Rival => CRASH_LOOP_PAUSE,
+                    Blame::Plugin if loops.is_some() => CRASH_LOOP_PAUSE,
+                    Blame::Plugin | Blame::Broker => self.restarts.next_delay(),
+                };
                 self.state = TaskState::Failed { error, until: now + pause, loops };
                 Action::Nothing
             }
@@ -267,7 +271,6 @@ mod tests {
         use TaskEvent::{Ended, Restart, Start, Stop};
         use TaskState::{Completed, Draining, Running, Stopped};
         let spawn = Action::Spawn { careful: false };
-        let fenced = TaskState::Fenced { error: "y".into() };
         check(at(Stopped, false), Start, &Running, spawn.clone());
         check(at(Running, true), Start, &Running, Action::Nothing);
         check(at(Running, true), Stop, &Draining, Action::SignalStop);
@@ -278,12 +281,9 @@ mod tests {
         check(at(Draining, false), fails(Blame::Plugin), &Stopped, Action::Nothing);
         check(at(Running, true), Ended(Ending::Completed), &Completed, Action::Nothing);
         check(at(Running, true), Ended(Ending::Reopen), &Running, spawn.clone());
-        check(at(Running, true), Ended(Ending::Fenced("y".into())), &fenced, Action::Nothing);
-        check(at(fenced.clone(), true), TaskEvent::Tick, &fenced, Action::Nothing);
         check(at(Completed, true), Start, &Running, spawn.clone());
         check(at(failed(Instant::now()), true), Stop, &Stopped, Action::Nothing);
         check(at(failed(Instant::now()), true), Restart, &Running, spawn.clone());
-        check(at(fenced, true), Restart, &Running, spawn.clone());
         check(at(Draining, false), Restart, &Draining, Action::Nothing);
         let restarting = check(at(Running, true), Restart, &Draining, Action::SignalStop);
         check(restarting, Ended(Ending::Done), &Running, spawn);
@@ -358,6 +358,18 @@ mod tests {
         assert_eq!(machine.on(TaskEvent::Restart, now), Action::Spawn { careful: false });
         machine.on(fails(Blame::Plugin), now);
         assert!(machine.due().unwrap() <= now + FIRST_RESTART);
+    }
+
+    #[test]
+    fn a_task_whose_place_was_taken_leaves_a_rival_alone_in_the_end() {
+        let mut machine = TaskMachine::default();
+        assert_eq!(fail_often(&mut machine, Blame::Rival, RIVALRY - 1), FENCED_PAUSE);
+        assert_eq!(fail_often(&mut machine, Blame::Rival, 1), CRASH_LOOP_PAUSE);
+        let now = Instant::now();
+        assert_eq!(machine.on(TaskEvent::Restart, now), Action::SignalStop);
+        machine.on(TaskEvent::Ended(Ending::Done), now);
+        machine.on(fails(Blame::Rival), now);
+        assert_eq!(machine.due(), Some(now + FENCED_PAUSE), "an operator knows better");
     }
 
     #[test]

@@ -7,6 +7,9 @@ mod commands;
 mod connector;
 mod folder;
 mod machine;
+mod member;
+mod placed;
+mod placement;
 pub(crate) mod planner;
 mod reconcile;
 mod running;
@@ -17,6 +20,7 @@ mod versions;
 
 pub use commands::{Command, CommandError, Handle};
 pub use machine::{Action, Blame, Ending, TaskEvent, TaskMachine, TaskState};
+pub use placement::Placement;
 pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus};
 pub use supervisor::Supervisor;
 pub use targets::Targets;

@@ -24,10 +24,12 @@ pub(super) struct Task {
     pub(super) run: u64,
     /// Whether it was told that the task is stalled.
     pub(super) told_stalled: bool,
+    /// Whether it is this worker's to run.
+    pub(super) ours: bool,
 }
 
 impl Task {
-    pub(super) fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan, ours: bool) -> Self {
         let (stop, _) = watch::channel(None);
         Self {
             plan: Arc::new(plan),
@@ -36,6 +38,7 @@ impl Task {
             stop,
             run: 0,
             told_stalled: false,
+            ours,
         }
     }
 
@@ -72,9 +75,11 @@ impl Task {
         (step != Step::Idle).then(|| last + patience.max(2 * once))
     }
 
-    pub(super) fn status(&self, patience: Duration, now: Instant) -> TaskStatus {
+    /// `elsewhere` says who runs it where this worker does not.
+    pub(super) fn status(&self, patience: Duration, now: Instant, elsewhere: &str) -> TaskStatus {
         let stalled = || self.stalled(patience, now);
         let (state, trace) = match self.machine.state() {
+            TaskState::Stopped if !self.ours => (ConnectorState::Unassigned, Some(elsewhere.to_owned())),
             TaskState::Stopped => (ConnectorState::Stopped, None),
             TaskState::Running => match stalled() {
                 Some(why) => (ConnectorState::Stalled, Some(why)),
@@ -82,7 +87,6 @@ impl Task {
             },
             TaskState::Draining => (ConnectorState::Restarting, stalled()),
             TaskState::Completed => (ConnectorState::Completed, None),
-            TaskState::Fenced { error } => (ConnectorState::Failed, Some(format!("fenced: {error}"))),
             TaskState::Failed { error, until, loops } => {
                 let seconds = until.saturating_duration_since(now).as_secs_f32();
                 let loops =

@@ -13,6 +13,8 @@ use tracing::{error, info, warn};
 use super::commands::{Handle, Request};
 use super::connector::{Connector, Setup};
 use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
+use super::member::Member;
+use super::placement::{Dealt, Placement, Slots};
 use super::running::Task;
 use super::status::{RefusedPlugin, Status};
 use super::targets::Targets;
@@ -31,6 +33,8 @@ pub(super) enum Event {
     Planned { connector: String, planning: u64, setup: Box<Setup>, result: Result<Vec<Plan>, String> },
     /// A task ended.
     Ended { connector: String, task: u32, run: u64, ending: Ending },
+    /// The worker group dealt its slots out.
+    Dealt(Dealt),
 }
 
 /// Commands that may wait to be looked at; who gives more of them waits.
@@ -63,12 +67,15 @@ pub struct Supervisor {
     pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
     pub(super) targets: Targets,
+    placement: Placement,
+    pub(super) slots: Slots,
     commands: mpsc::Sender<Request>,
     requests: mpsc::Receiver<Request>,
 }
 
 impl Supervisor {
-    /// A supervisor that runs nothing yet. `targets` is what operators said of connectors before.
+    /// A supervisor that runs nothing yet. `targets` is what operators said of connectors before, `placement` how it comes
+    /// by its tasks.
     #[must_use]
     pub fn new(
         worker: Arc<WorkerConfig>,
@@ -76,6 +83,7 @@ impl Supervisor {
         broker: Arc<dyn Broker>,
         network: Network,
         targets: Targets,
+        placement: Placement,
     ) -> Self {
         // Events come from a bounded number of tasks, plannings and loads, each of which sends one.
         let (events, inbox) = mpsc::unbounded_channel();
@@ -101,6 +109,8 @@ impl Supervisor {
             work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
             targets,
+            slots: Slots::new(&placement),
+            placement,
             commands,
             requests,
         }
@@ -116,7 +126,9 @@ impl Supervisor {
     /// of them ended by themselves.
     pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
         let mut give_up: Option<Instant> = None;
+        self.join();
         loop {
+            self.let_slots_go();
             self.publish();
             while self.work.try_join_next().is_some() {}
             if let Err(problem) = self.targets.keep().await {
@@ -162,6 +174,20 @@ impl Supervisor {
         }
     }
 
+    /// Becomes a member of the worker group, where there is one.
+    fn join(&mut self) {
+        if let Placement::Shared { worker } = &self.placement {
+            let member = Member {
+                broker: Arc::clone(&self.broker),
+                group: self.worker.group_id.clone(),
+                worker: worker.clone(),
+                replication_factor: self.worker.topic_defaults.replication_factor,
+                events: self.events.clone(),
+            };
+            self.work.spawn(member.run());
+        }
+    }
+
     fn publish(&mut self) {
         let now = Instant::now();
         let settled = self.scanned && self.loading == 0 && self.connectors.values().all(|c| c.planning == 0);
@@ -174,7 +200,8 @@ impl Supervisor {
         }
         self.tell_stalled(now);
         let patience = self.worker.stall_timeout;
-        let connectors = self.connectors.values().map(|c| c.status(patience, now)).collect();
+        let elsewhere = self.elsewhere();
+        let connectors = self.connectors.values().map(|c| c.status(patience, now, &elsewhere)).collect();
         let refused =
             self.refused.iter().map(|(file, reason)| RefusedPlugin { file: file.clone(), reason: reason.clone() });
         self.status.send_replace(Status { ready: settled || was_ready, connectors, refused: refused.collect() });
@@ -221,6 +248,7 @@ impl Supervisor {
             }
             Event::Planned { connector, planning, setup, result } => self.planned(&connector, planning, *setup, result),
             Event::Ended { connector, task, run, ending } => self.ended(&connector, task, run, ending),
+            Event::Dealt(dealt) => self.dealt(dealt),
         }
     }
 
@@ -240,7 +268,11 @@ impl Supervisor {
             connector.clear();
         }
         let Some(plans) = connector.next.take() else { return };
-        connector.install(plans.into_iter().map(Task::new).collect());
+        let tasks = plans.into_iter().map(|plan| {
+            let ours = self.slots.holds(name, plan.task);
+            Task::new(plan, ours)
+        });
+        connector.install(tasks.collect());
         for index in 0..connector.tasks.len() {
             self.act(name, index, TaskEvent::Start);
         }
@@ -268,9 +300,6 @@ impl Supervisor {
         match &ending {
             Ending::Done | Ending::Reopen => {}
             Ending::Completed => info!(connector = %name, task = number, "completed: the source has come to its end"),
-            Ending::Fenced(why) => {
-                error!(connector = %name, task = number, "stopped: another worker runs this task: {why}");
-            }
             Ending::Failed { error, .. } if connector.tasks.get(index).is_some_and(|t| !t.machine.is_wanted()) => {
                 warn!(connector = %name, task = number, "failed as it ended, what it had not committed is undone: {error}");
             }
@@ -316,7 +345,8 @@ impl Supervisor {
     pub(super) fn act(&mut self, name: &str, index: usize, event: TaskEvent) {
         let stopping = self.stopping;
         let Some(task) = self.connectors.get_mut(name).and_then(|c| c.tasks.get_mut(index)) else { return };
-        if stopping && matches!(event, TaskEvent::Start | TaskEvent::Tick) {
+        let starts = matches!(event, TaskEvent::Start | TaskEvent::Restart | TaskEvent::Tick);
+        if starts && (stopping || !task.ours) {
             return;
         }
         match task.machine.on(event, Instant::now()) {
@@ -360,7 +390,9 @@ fn ending(end: TaskEnd) -> Ending {
         TaskEnd::Stopped | TaskEnd::Interrupted => Ending::Done,
         TaskEnd::Completed => Ending::Completed,
         TaskEnd::Reopen => Ending::Reopen,
-        TaskEnd::Fenced(why) => Ending::Fenced(why),
+        TaskEnd::Fenced(why) => {
+            Ending::Failed { error: format!("fenced, another worker runs this task: {why}"), blame: Blame::Rival }
+        }
         TaskEnd::Failed(error) => {
             let blame = if matches!(error, TaskError::Broker(_)) { Blame::Broker } else { Blame::Plugin };
             Ending::Failed { error: error.to_string(), blame }

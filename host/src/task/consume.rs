@@ -64,9 +64,20 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
         }
         match consumed {
             Consumed::Batches(batches) => {
+                let mut let_go = Vec::new();
                 for batch in &batches {
+                    if let_go.contains(&batch.partition) {
+                        continue;
+                    }
                     context.progress.begin(Step::Call);
+                    context.in_hand = Some(batch.partition.clone());
                     delivery.deliver(context, batch).await?;
+                    context.in_hand = None;
+                    let gone = context.take_let_go();
+                    if !gone.is_empty() {
+                        delivery.released(context, &gone).await?;
+                        let_go.extend(gone);
+                    }
                     if context.careful || context.due_in(Instant::now()).is_some_and(|due| due.is_zero()) {
                         delivery.commit(context).await?;
                     }

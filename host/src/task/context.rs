@@ -19,10 +19,12 @@ use super::progress::Progress;
 use super::stage::Stage;
 use super::{TaskEnd, TaskError};
 use crate::batch::Batch;
-use crate::broker::{Broker, BrokerErrorKind, Output, Session, SessionSpec, TopicPartition};
+use crate::broker::{Broker, BrokerErrorKind, Consumed, Output, Session, SessionSpec, TopicPartition};
 
 /// How long a commit that the broker cannot take now is tried again before the task gives up.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long one wait for the group may take: after it the task looks whether it was told to end.
+const STAND_BY: Duration = Duration::from_millis(200);
 /// The first pause before something is tried again.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 
@@ -40,6 +42,10 @@ pub(super) struct Context {
     pending: Pending,
     /// What a sink was given and has not flushed: no commit may tell of it yet.
     parked: Pending,
+    /// The partition whose records are being dealt with.
+    pub(super) in_hand: Option<TopicPartition>,
+    /// Partitions that were let go while the task waited.
+    let_go: Vec<TopicPartition>,
 }
 
 impl Context {
@@ -74,6 +80,8 @@ impl Context {
             stop,
             pending: Pending::default(),
             parked: Pending::default(),
+            in_hand: None,
+            let_go: Vec::new(),
         })
     }
 
@@ -305,9 +313,47 @@ impl Context {
         }
         self.progress.set_waiting(Some(why.to_owned()));
         let delay = hold.backoff.next_delay().max(at_least);
-        self.pause(delay).await;
+        let stood_by = self.stand_by(delay).await;
         self.progress.set_waiting(None);
+        stood_by?;
         if self.stopping().is_some() { Err(TaskError::Interrupted) } else { Ok(Waited::TryAgain) }
+    }
+}
+
+impl Context {
+    /// Waits, but no longer than until the task is told to end, and answers its group meanwhile: partitions that go are let
+    /// go. Those that something is still to be committed of cannot be: then the task has to begin again.
+    async fn stand_by(&mut self, pause: Duration) -> Result<(), TaskError> {
+        if self.plan.input.is_none() {
+            self.pause(pause).await;
+            return Ok(());
+        }
+        let until = Instant::now() + pause;
+        loop {
+            let slice = until.saturating_duration_since(Instant::now()).min(STAND_BY);
+            if slice.is_zero() || self.stopping().is_some() {
+                return Ok(());
+            }
+            match self.session.stand_by(slice).await {
+                Ok(Consumed::Lost(partitions)) => return Err(TaskError::Moved(partitions)),
+                Ok(Consumed::Revoked(partitions)) => {
+                    let in_hand = self.in_hand.as_ref().is_some_and(|in_hand| partitions.contains(in_hand));
+                    if in_hand || self.is_dirty() {
+                        return Err(TaskError::Moved(partitions));
+                    }
+                    self.session.release(partitions.clone()).await?;
+                    self.let_go.extend(partitions);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind == BrokerErrorKind::Retriable => self.pause(slice).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The partitions that were let go while the task waited.
+    pub(super) fn take_let_go(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.let_go)
     }
 }
 

@@ -29,7 +29,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use crate::broker::{Broker, BrokerError, BrokerErrorKind};
+use crate::broker::{Broker, BrokerError, BrokerErrorKind, TopicPartition};
 use crate::sandbox::{CallError, taking_turns};
 use context::Context;
 use sandbar_abi::manifest::Kind;
@@ -67,6 +67,10 @@ pub enum TaskError {
     /// It was told to stop while it waited: what was not committed is undone, and nothing is wrong.
     #[error("stopped while waiting")]
     Interrupted,
+    /// Partitions that it was in the middle of went elsewhere while it waited: what was not committed is undone, and nothing
+    /// is wrong.
+    #[error("{0:?} went elsewhere while they were waited for")]
+    Moved(Vec<TopicPartition>),
     /// The host could not lay a batch out; the limits are smaller than one record.
     #[error("batch: {0}")]
     Batch(#[from] sandbar_abi::FrameError),
@@ -117,6 +121,10 @@ fn end_of(error: TaskError) -> TaskEnd {
             TaskEnd::Reopen
         }
         TaskError::Interrupted => TaskEnd::Interrupted,
+        TaskError::Moved(partitions) => {
+            info!(?partitions, "partitions went elsewhere while this task waited, beginning again at the last commit");
+            TaskEnd::Reopen
+        }
         error => TaskEnd::Failed(error),
     }
 }

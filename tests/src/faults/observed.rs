@@ -87,6 +87,10 @@ impl<W: Watch> Session for ObservedSession<W> {
         step!(self.watch, &self.connector, Consume, self.inner.consume(limits, wait))
     }
 
+    async fn stand_by(&mut self, wait: Duration) -> Result<Consumed, BrokerError> {
+        step!(self.watch, &self.connector, StandBy, self.inner.stand_by(wait))
+    }
+
     async fn accept(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), BrokerError> {
         step!(self.watch, &self.connector, Accept, self.inner.accept(partitions))
     }

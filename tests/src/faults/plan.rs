@@ -87,7 +87,7 @@ fn failing(step: Step, drawn: u64) -> Fate {
     use BrokerErrorKind::{Abortable, Fatal, Rebalanced, Retriable};
     let kinds: &[BrokerErrorKind] = match step {
         Step::Commit => &[Retriable, Retriable, Abortable, Rebalanced, Fatal],
-        Step::Consume | Step::Stage => &[Retriable, Abortable, Fatal],
+        Step::Consume | Step::StandBy | Step::Stage => &[Retriable, Abortable, Fatal],
         Step::CreateTopic | Step::Session | Step::Accept | Step::LoadOffsets | Step::LoadState => &[Retriable, Fatal],
         Step::Release | Step::Abort | Step::Close => &[Fatal],
     };

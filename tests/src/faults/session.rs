@@ -115,6 +115,14 @@ impl Session for FaultySession {
         Ok(consumed)
     }
 
+    async fn stand_by(&mut self, wait: Duration) -> Result<Consumed, BrokerError> {
+        let fate = self.enter(Step::StandBy).await?;
+        let news = self.inner.stand_by(wait).await;
+        let news = self.leave(Step::StandBy, fate, news).await?;
+        self.give(&news);
+        Ok(news)
+    }
+
     async fn accept(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), BrokerError> {
         let fate = self.enter(Step::Accept).await?;
         for (partition, offset) in &partitions {

@@ -19,6 +19,8 @@ pub enum Step {
     LoadState,
     /// Input, or a change of the assignment, is asked for.
     Consume,
+    /// A change of the assignment is asked for, while something is tried again.
+    StandBy,
     /// Partitions are taken up.
     Accept,
     /// Partitions are let go.
@@ -53,12 +55,13 @@ pub struct Moment {
 
 impl Step {
     /// All of them, in the order in which a task first meets them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CreateTopic,
         Self::Session,
         Self::LoadOffsets,
         Self::LoadState,
         Self::Consume,
+        Self::StandBy,
         Self::Accept,
         Self::Release,
         Self::Stage,
@@ -76,6 +79,7 @@ impl Step {
             Self::LoadOffsets => "load-offsets",
             Self::LoadState => "load-state",
             Self::Consume => "consume",
+            Self::StandBy => "stand-by",
             Self::Accept => "accept",
             Self::Release => "release",
             Self::Stage => "stage",

@@ -53,7 +53,7 @@ impl Actions {
         self.pause(hosts, PAUSE_MS).await
     }
 
-    /// Undoes what people did, and leaves one host that runs everything.
+    /// Undoes what people did, and leaves one host that runs everything, or two that share it.
     pub(super) async fn settle(&mut self, hosts: &mut Hosts) -> Result<()> {
         for package in Catalogue::packages() {
             hosts.put_plugin(package, 0)?;
@@ -61,16 +61,17 @@ impl Actions {
         for connector in self.scenario.connectors() {
             self.define(hosts, connector, "RUNNING")?;
         }
-        if self.scenario.two_hosts {
-            // What the other one fenced does not start again by itself.
+        // Two may live on: each has its share, or one of them has everything.
+        let both = self.scenario.two_hosts && self.chance.among(0..2) == 1;
+        if !both {
             hosts.stop(1).await?;
-            hosts.stop(0).await?;
         }
         // A crash may have been decreed that was not carried out.
         while let Ok(life) = self.crashes.try_recv() {
             hosts.crash_life(life).await;
         }
-        hosts.start(0)
+        hosts.start(0)?;
+        if both { hosts.start(1) } else { Ok(()) }
     }
 
     /// Lets time pass, in which hosts crash as they have to, and live again.

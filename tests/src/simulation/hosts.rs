@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use sandbar::broker::Broker;
 use sandbar::broker::local::{Durability, LocalBroker, LocalOptions};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{Status, Supervisor, Targets};
+use sandbar::control::{Placement, Status, Supervisor, Targets};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -27,6 +27,8 @@ pub(super) struct Hosts {
     pub(super) broker: Arc<dyn Broker>,
     catalogue: &'static Catalogue,
     database: String,
+    /// Whether they share their tasks.
+    shared: bool,
     lives: u64,
     alive: [Option<Alive>; 2],
 }
@@ -40,10 +42,15 @@ struct Alive {
 
 impl Hosts {
     /// No host yet, on an empty broker in memory.
-    pub(super) fn new(fates: Arc<Fates>, catalogue: &'static Catalogue, database: String) -> Result<Self> {
+    pub(super) fn new(
+        fates: Arc<Fates>,
+        catalogue: &'static Catalogue,
+        database: String,
+        shared: bool,
+    ) -> Result<Self> {
         let broker = open(&database)?;
         let hosts =
-            Self { fates, folder: Folder::default(), broker, catalogue, database, lives: 0, alive: [None, None] };
+            Self { fates, folder: Folder::default(), broker, catalogue, database, shared, lives: 0, alive: [None, None] };
         for package in Catalogue::packages() {
             hosts.put_plugin(package, 0)?;
         }
@@ -79,8 +86,13 @@ impl Hosts {
         let broker = FaultyBroker::new(Arc::clone(&self.broker), Arc::clone(&self.fates), life);
         let worker = Arc::new(WorkerConfig::default());
         let shelf = Shelf { catalogue: self.catalogue, fates: Arc::clone(&self.fates) };
+        let placement = match self.shared {
+            true => Placement::Shared { worker: format!("host-{host}") },
+            false => Placement::Alone,
+        };
+        let network = self.catalogue.network.clone();
         let supervisor =
-            Supervisor::new(worker, shelf, Arc::new(broker), self.catalogue.network.clone(), Targets::default());
+            Supervisor::new(worker, shelf, Arc::new(broker), network, Targets::default(), placement);
         let (status, (stop, stopped)) = (supervisor.handle().status(), watch::channel(false));
         let run = tokio::spawn(supervisor.run(self.folder.follow(Arc::clone(&self.fates)), stopped));
         if let Some(place) = self.alive.get_mut(host) {

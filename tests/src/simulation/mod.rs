@@ -28,8 +28,8 @@ use scenario::Scenario;
 
 /// What a failure tells how to repeat it.
 pub const SEEDS_VARIABLE: &str = "SANDBAR_SIM_SEEDS";
-/// How long everything may take once nothing fails any more: pauses between tries are a minute at most.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// How long everything may take once nothing fails any more: pauses between tries are ten minutes at most.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -79,7 +79,7 @@ fn prepare(seed: u64, scratch: &Path) -> Result<(tokio::runtime::Runtime, PathBu
 }
 
 async fn simulate(actions: &mut Actions, fates: &Arc<Fates>, database: &str) -> Result<()> {
-    let mut hosts = Hosts::new(Arc::clone(fates), Catalogue::get()?, database.to_owned())?;
+    let mut hosts = Hosts::new(Arc::clone(fates), Catalogue::get()?, database.to_owned(), actions.scenario.two_hosts)?;
     actions.disturb(&mut hosts).await?;
     // From here on nothing goes wrong, and all has to come to its end.
     fates.note("all is calm");
@@ -87,7 +87,7 @@ async fn simulate(actions: &mut Actions, fates: &Arc<Fates>, database: &str) -> 
     actions.settle(&mut hosts).await?;
     let done = until_done(&mut hosts, &actions.scenario).await;
     let states = hosts.describe();
-    let drained = hosts.stop(0).await?;
+    let drained = hosts.stop(0).await? & hosts.stop(1).await?;
     verdict::check(&*hosts.broker, &actions.scenario, fates).await.with_context(|| states.clone())?;
     done.context(states)?;
     ensure!(drained, "not all tasks ended by themselves when the host was told to stop");

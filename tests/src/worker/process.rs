@@ -24,11 +24,12 @@ impl Process {
     pub(crate) fn start(home: &Home) -> Result<Self> {
         let binary = built::sandbar()?;
         let mut command = Command::new(&binary);
-        command.arg("run").arg("--plugins").arg(home.plugins()).arg("--data").arg(home.data());
+        let brokers = match home.on() {
+            On::Embedded => None,
+            On::Kafka(brokers) => Some(brokers.as_str()),
+        };
+        command.arg("run").arg("--config").arg(home.write_config(brokers)?);
         command.args(["--log-format", "json"]);
-        if let On::Kafka(brokers) = home.on() {
-            command.args(["--brokers", brokers]);
-        }
         let log = home.log().append()?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(Self(command.spawn().with_context(|| format!("start {}", binary.display()))?))

@@ -27,6 +27,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, BrokerError>>;
 pub(super) enum Command {
     /// [`crate::broker::Session::consume`].
     Consume(BatchLimits, Duration, Reply<Consumed>),
+    /// [`crate::broker::Session::stand_by`].
+    StandBy(Duration, Reply<Consumed>),
     /// [`crate::broker::Session::accept`].
     Accept(Vec<(TopicPartition, Option<i64>)>, Reply<()>),
     /// [`crate::broker::Session::release`].
@@ -118,7 +120,10 @@ impl Actor {
     /// An answer that nobody waits for is lost, except for what was consumed: it would be missing later.
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Consume(limits, wait, reply) => self.consume(limits, wait, reply),
+            Command::Consume(limits, wait, reply) => {
+                self.ask(reply, |consumer, wanted| consumer.consume(limits, wait, wanted));
+            }
+            Command::StandBy(wait, reply) => self.ask(reply, |consumer, wanted| consumer.stand_by(wait, wanted)),
             Command::Accept(partitions, reply) => {
                 reply.send(self.consumer().and_then(|c| c.accept(&partitions))).ok();
             }
@@ -146,8 +151,13 @@ impl Actor {
         }
     }
 
-    fn consume(&mut self, limits: BatchLimits, wait: Duration, reply: Reply<Consumed>) {
-        let consumed = self.consumer().and_then(|consumer| consumer.consume(limits, wait, || !reply.is_closed()));
+    /// Asks the consumer for as long as somebody wants to know.
+    fn ask(
+        &mut self,
+        reply: Reply<Consumed>,
+        question: impl FnOnce(&mut GroupConsumer, &dyn Fn() -> bool) -> Result<Consumed, BrokerError>,
+    ) {
+        let consumed = self.consumer().and_then(|consumer| question(consumer, &|| !reply.is_closed()));
         if let (Err(Ok(unheard)), Some(consumer)) = (reply.send(consumed), &mut self.consumer) {
             consumer.keep(unheard);
         }

@@ -62,7 +62,7 @@ const CONSUMER_FIXED: Table = &[
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "false"),
     ("isolation.level", "read_committed"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
+    (ASSIGNMENT_STRATEGY, "cooperative-sticky"),
     ("allow.auto.create.topics", "false"),
 ];
 const PRODUCER_DEFAULTS: Table = &[
@@ -87,6 +87,13 @@ const READER_FETCH_WAIT_MS: &str = "20";
 /// comes earlier.
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 
+/// The property by which a member of a group is known again.
+const GROUP_INSTANCE_ID: &str = "group.instance.id";
+/// The property that chooses between the two group protocols of Kafka, `classic` and `consumer` (KIP-848).
+const GROUP_PROTOCOL: &str = "group.protocol";
+/// The property that only the classic one knows.
+const ASSIGNMENT_STRATEGY: &str = "partition.assignment.strategy";
+
 /// Properties that belong to Sandbar, and why.
 const OURS: Table = &[
     ("enable.auto.commit", "consumed offsets are committed with the records made from them"),
@@ -94,8 +101,7 @@ const OURS: Table = &[
     ("enable.auto.offset.store", "consumed offsets are committed with the records made from them"),
     ("enable.partition.eof", "a task does not end at the end of a partition"),
     ("isolation.level", "a task must not read what may still be aborted"),
-    ("partition.assignment.strategy", "partitions are handed over one by one, by cooperative-sticky"),
-    ("group.protocol", "partitions are handed over one by one, by cooperative-sticky"),
+    (ASSIGNMENT_STRATEGY, "partitions are handed over one by one, by cooperative-sticky"),
     ("group.id", "the group is the connector's"),
     ("transactional.id", "it is made of worker group, connector and task, so that a restart fences its predecessor"),
     ("enable.idempotence", "exactly once depends on it"),
@@ -126,10 +132,18 @@ impl Properties {
         properties
     }
 
-    /// A member of a consumer group.
-    pub fn consumer(options: &KafkaOptions, overrides: &BTreeMap<String, String>, group: &str) -> Self {
+    /// A member of a consumer group: the one of the task with this number.
+    pub fn consumer(options: &KafkaOptions, overrides: &BTreeMap<String, String>, group: &str, task: u32) -> Self {
         let mut properties = Self::layered(CONSUMER_DEFAULTS, options, overrides, CONSUMER_FIXED);
         properties.set("group.id", group);
+        // No two members of a group may have the same.
+        if let Some(id) = properties.0.get_mut(GROUP_INSTANCE_ID).filter(|id| !id.is_empty()) {
+            *id = format!("{id}-{task}");
+        }
+        // There the brokers decide who gets what; they hand partitions over one by one, too.
+        if properties.0.get(GROUP_PROTOCOL).is_some_and(|protocol| protocol == "consumer") {
+            properties.0.remove(ASSIGNMENT_STRATEGY);
+        }
         properties
     }
 
@@ -280,7 +294,7 @@ mod tests {
         assert_eq!(get(&producer, "acks"), "all");
         assert_eq!(get(&producer, "transactional.id"), "id");
         assert_eq!(producer.number("transaction.timeout.ms", 60_000), 10_000);
-        let consumer = Properties::consumer(&options, &map(&[("auto.offset.reset", "latest")]), "group");
+        let consumer = Properties::consumer(&options, &map(&[("auto.offset.reset", "latest")]), "group", 0);
         assert_eq!(get(&consumer, "auto.offset.reset"), "latest");
         assert_eq!(get(&consumer, "isolation.level"), "read_committed");
     }
@@ -290,13 +304,24 @@ mod tests {
         let options = KafkaOptions::new("here:9092");
         let none = BTreeMap::new();
         for properties in [
-            Properties::consumer(&options, &none, "g"),
+            Properties::consumer(&options, &none, "g", 0),
+            Properties::consumer(&options, &map(&[("group.protocol", "consumer")]), "g", 0),
             Properties::producer(&options, &none, "id", Duration::from_secs(10)),
             Properties::writer(&options),
             Properties::reader(&options),
         ] {
             properties.build().create_native_config().unwrap();
         }
+    }
+
+    #[test]
+    fn each_task_is_a_static_member_of_its_own() {
+        let options = KafkaOptions::new("here:9092");
+        let id = |overrides, task| {
+            get(&Properties::consumer(&options, &map(overrides), "g", task), "group.instance.id")
+        };
+        assert_eq!(id(&[("group.instance.id", "rack-7")], 2), "rack-7-2");
+        assert_eq!(id(&[], 2), "");
     }
 
     #[track_caller]

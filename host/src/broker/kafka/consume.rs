@@ -39,6 +39,8 @@ pub(super) struct GroupConsumer {
     carried: VecDeque<OwnedMessage>,
     /// An answer that nobody waited for any more.
     undelivered: Option<Consumed>,
+    /// Partitions that came while the task stood by: the group has its answer, the task was not told yet.
+    adopted: Vec<TopicPartition>,
     pause_after: Duration,
     paused: bool,
 }
@@ -73,6 +75,7 @@ impl GroupConsumer {
             unanswered: None,
             carried: VecDeque::new(),
             undelivered: None,
+            adopted: Vec::new(),
             pause_after: (interval / PAUSE_AFTER_PART).clamp(PAUSE_AFTER.0, PAUSE_AFTER.1),
             paused: false,
         };
@@ -85,10 +88,13 @@ impl GroupConsumer {
         &mut self,
         limits: BatchLimits,
         wait: Duration,
-        wanted: impl Fn() -> bool,
+        wanted: &dyn Fn() -> bool,
     ) -> Result<Consumed, BrokerError> {
         if let Some(answer) = self.undelivered.take() {
             return Ok(answer);
+        }
+        if !self.adopted.is_empty() {
+            return Ok(Consumed::Assigned(self.adopted.clone()));
         }
         self.resume()?;
         let deadline = Instant::now() + wait;
@@ -111,6 +117,35 @@ impl GroupConsumer {
         }
     }
 
+    /// Waits, as long as somebody wants to know, for partitions that go. Those that come are taken up here: the group does
+    /// not go on before it has its answer.
+    pub fn stand_by(&mut self, wait: Duration, wanted: &dyn Fn() -> bool) -> Result<Consumed, BrokerError> {
+        match self.undelivered.take() {
+            Some(Consumed::Assigned(partitions)) => self.adopt(partitions)?,
+            Some(change @ (Consumed::Revoked(_) | Consumed::Lost(_))) => return Ok(change),
+            other => self.undelivered = other,
+        }
+        let deadline = Instant::now() + wait;
+        loop {
+            self.subscribe(Instant::now())?;
+            while let Some(change) = self.consumer.context().notes.take() {
+                match change {
+                    Rebalance::Assign(partitions) => self.adopt(partitions)?,
+                    Rebalance::Revoke { partitions, lost } => {
+                        if let Some(change) = self.told_to_go(partitions, lost)? {
+                            return Ok(change);
+                        }
+                    }
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !wanted() {
+                return Ok(Consumed::Idle);
+            }
+            self.poll_paused(left.min(POLL_SLICE))?;
+        }
+    }
+
     /// Keeps an answer for the next call, because the one that asked for it was given up.
     pub fn keep(&mut self, answer: Consumed) {
         if !matches!(answer, Consumed::Idle) {
@@ -120,25 +155,41 @@ impl GroupConsumer {
 
     /// Takes partitions up.
     pub fn accept(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<(), BrokerError> {
-        let operation = || format!("take partitions of group {} up", self.group);
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        let failed = |error| broker_error(format!("take partitions of group {} up", self.group), &error);
+        let (mut list, mut sought) = (TopicPartitionList::new(), TopicPartitionList::new());
         for (place, offset) in partitions {
-            // Without an offset librdkafka asks the group for the committed one.
-            let offset = offset.map_or(Offset::Invalid, Offset::Offset);
-            list.add_partition_offset(&place.topic, place.partition, offset)
-                .map_err(|error| broker_error(operation(), &error))?;
+            match (self.adopted.contains(place), offset) {
+                (true, None) => Ok(()),
+                (true, Some(offset)) => {
+                    // What came of it meanwhile is of elsewhere.
+                    self.carried.retain(|message| !is_from(message, place));
+                    sought.add_partition_offset(&place.topic, place.partition, Offset::Offset(*offset))
+                }
+                // Without an offset librdkafka asks the group for the committed one.
+                (false, offset) => {
+                    let offset = offset.map_or(Offset::Invalid, Offset::Offset);
+                    list.add_partition_offset(&place.topic, place.partition, offset)
+                }
+            }
+            .map_err(failed)?;
         }
-        self.consumer.incremental_assign(&list).map_err(|error| broker_error(operation(), &error))?;
+        if self.unanswered.is_some() || list.count() > 0 {
+            self.consumer.incremental_assign(&list).map_err(failed)?;
+        }
+        if sought.count() > 0 {
+            let sought = self.consumer.seek_partitions(sought, SEEK_WITHIN).map_err(failed)?;
+            sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)?;
+        }
         for (place, offset) in partitions {
             self.positions.insert(place.clone(), Position { resume: *offset, next: *offset });
         }
+        self.adopted.retain(|adopted| !partitions.iter().any(|(place, _)| place == adopted));
         self.unanswered = None;
         Ok(())
     }
 
     /// Lets partitions go.
     pub fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
-        let operation = || format!("let partitions of group {} go", self.group);
         self.carried.retain(|message| !partitions.iter().any(|place| is_from(message, place)));
         if let Some(Consumed::Batches(batches)) = &mut self.undelivered {
             batches.retain(|batch| !partitions.contains(&batch.partition));
@@ -149,10 +200,11 @@ impl GroupConsumer {
         for place in partitions {
             self.positions.remove(place);
         }
-        let list = list(partitions);
-        self.consumer.incremental_unassign(&list).map_err(|error| broker_error(operation(), &error))?;
-        self.unanswered = None;
-        Ok(())
+        // With those of which the task was never told.
+        match self.unanswered.take() {
+            Some(Rebalance::Revoke { partitions, .. }) => self.unassign(&partitions),
+            _ => self.unassign(partitions),
+        }
     }
 
     /// What a transaction needs to commit offsets for the group.
@@ -205,22 +257,7 @@ impl GroupConsumer {
         if busy < self.pause_after {
             return Ok(());
         }
-        if !self.paused {
-            let assigned = self.assigned()?;
-            self.consumer
-                .pause(&assigned)
-                .map_err(|error| broker_error(format!("pause group {}", self.group), &error))?;
-            self.paused = true;
-        }
-        match self.consumer.poll(Duration::ZERO) {
-            Some(Ok(message)) => {
-                let message = message.detach();
-                self.carry(message);
-            }
-            Some(Err(error)) => check(&self.consumer, &self.group, &error)?,
-            None => {}
-        }
-        Ok(())
+        self.poll_paused(Duration::ZERO)
     }
 
     /// Leaves the group.
@@ -255,6 +292,26 @@ impl GroupConsumer {
             .map_err(|error| broker_error(format!("subscribe group {} to {}", self.group, names.join(", ")), &error))
     }
 
+    /// Polls for what the group has to say: nothing is fetched meanwhile.
+    fn poll_paused(&mut self, wait: Duration) -> Result<(), BrokerError> {
+        if !self.paused {
+            let assigned = self.assigned()?;
+            self.consumer
+                .pause(&assigned)
+                .map_err(|error| broker_error(format!("pause group {}", self.group), &error))?;
+            self.paused = true;
+        }
+        match self.consumer.poll(wait) {
+            Some(Ok(message)) => {
+                let message = message.detach();
+                self.carry(message);
+            }
+            Some(Err(error)) => check(&self.consumer, &self.group, &error)?,
+            None => {}
+        }
+        Ok(())
+    }
+
     fn resume(&mut self) -> Result<(), BrokerError> {
         if !std::mem::take(&mut self.paused) {
             return Ok(());
@@ -273,21 +330,52 @@ impl GroupConsumer {
         self.unanswered.is_none() && self.consumer.context().notes.is_waiting()
     }
 
+    /// Answers for the task that partitions are taken up, and keeps them from it until it asks.
+    fn adopt(&mut self, partitions: Vec<TopicPartition>) -> Result<(), BrokerError> {
+        let failed = |error| broker_error(format!("take partitions of group {} up", self.group), &error);
+        let list = list(&partitions);
+        self.consumer.incremental_assign(&list).map_err(failed)?;
+        if self.paused {
+            self.consumer.pause(&list).map_err(failed)?;
+        }
+        self.unanswered = None;
+        self.adopted.extend(partitions);
+        Ok(())
+    }
+
+    /// What to tell the task of partitions that go: those that it was told of. Without any the answer is given here.
+    fn told_to_go(&mut self, partitions: Vec<TopicPartition>, lost: bool) -> Result<Option<Consumed>, BrokerError> {
+        let known: Vec<_> = partitions.iter().filter(|place| !self.adopted.contains(place)).cloned().collect();
+        self.adopted.retain(|place| !partitions.contains(place));
+        if known.is_empty() {
+            self.carried.retain(|message| !partitions.iter().any(|place| is_from(message, place)));
+            self.unassign(&partitions)?;
+            return Ok(None);
+        }
+        let lost = lost || self.consumer.assignment_lost();
+        self.unanswered = Some(Rebalance::Revoke { partitions, lost });
+        Ok(Some(if lost { Consumed::Lost(known) } else { Consumed::Revoked(known) }))
+    }
+
+    fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
+        self.consumer
+            .incremental_unassign(&list(partitions))
+            .map_err(|error| broker_error(format!("let partitions of group {} go", self.group), &error))
+    }
+
     /// The next change to tell the task of. One that changes nothing is answered here.
     fn next_rebalance(&mut self) -> Result<Option<Consumed>, BrokerError> {
         while let Some(change) = self.consumer.context().notes.take() {
-            match &change {
-                Rebalance::Assign(partitions) if partitions.is_empty() => self.accept(&[])?,
-                Rebalance::Revoke { partitions, .. } if partitions.is_empty() => self.release(&[])?,
+            match change {
+                Rebalance::Assign(partitions) if partitions.is_empty() => self.adopt(partitions)?,
                 Rebalance::Assign(partitions) => {
-                    let told = Consumed::Assigned(partitions.clone());
-                    self.unanswered = Some(change);
-                    return Ok(Some(told));
+                    self.unanswered = Some(Rebalance::Assign(partitions.clone()));
+                    return Ok(Some(Consumed::Assigned(partitions)));
                 }
                 Rebalance::Revoke { partitions, lost } => {
-                    let (partitions, lost) = (partitions.clone(), *lost || self.consumer.assignment_lost());
-                    self.unanswered = Some(Rebalance::Revoke { partitions: partitions.clone(), lost });
-                    return Ok(Some(if lost { Consumed::Lost(partitions) } else { Consumed::Revoked(partitions) }));
+                    if let Some(change) = self.told_to_go(partitions, lost)? {
+                        return Ok(Some(change));
+                    }
                 }
             }
         }

@@ -34,7 +34,14 @@ pub(super) fn is_fencing(code: Code) -> bool {
 
 /// Whether a code says that the group has moved on without this member, or is about to.
 fn is_rebalance(code: Code) -> bool {
-    matches!(code, Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress)
+    matches!(
+        code,
+        Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::RebalanceInProgress
+            | Code::StaleMemberEpoch
+            | Code::FencedMemberEpoch
+    )
 }
 
 /// Whether a code says that the cluster's rules, not its health, stand in the way.

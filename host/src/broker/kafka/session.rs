@@ -57,7 +57,7 @@ impl KafkaSession {
             Properties::producer(&options, &spec.producer_overrides, &transactional_id, spec.transaction_timeout);
         let max_bytes = producer.number("message.max.bytes", MESSAGE_MAX_BYTES);
         let consumer = input.as_ref().map(|Input { group, topics }| {
-            (Properties::consumer(&options, &spec.consumer_overrides, group), group.clone(), topics.clone())
+            (Properties::consumer(&options, &spec.consumer_overrides, group, *task), group.clone(), topics.clone())
         });
         let setup = Setup {
             connector: connector.as_str().into(),
@@ -190,6 +190,10 @@ impl Session for KafkaSession {
     /// May be given up at any time: what was read meanwhile comes with the next call.
     async fn consume(&mut self, limits: BatchLimits, wait: Duration) -> Result<Consumed, BrokerError> {
         self.call(|reply| Command::Consume(limits, wait, reply)).await
+    }
+
+    async fn stand_by(&mut self, wait: Duration) -> Result<Consumed, BrokerError> {
+        self.call(|reply| Command::StandBy(wait, reply)).await
     }
 
     async fn accept(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), BrokerError> {

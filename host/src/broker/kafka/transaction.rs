@@ -4,7 +4,7 @@
 //! transaction is lost (abort it), or the session is (its successor finds out what became of the transaction).
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -51,20 +51,37 @@ pub(super) struct Transactions {
     properties: Properties,
     owner: Owner,
     id: String,
+    /// How long a transaction may be open before the coordinator gives it up.
+    timeout: Duration,
+    /// How long the answer to a commit or an abort is waited for.
     within: Duration,
-    open: bool,
+    open: Option<Begun>,
     /// Whether a record was lost on the way: the broker then waits for its sequence number.
     gap: bool,
     /// Topics that records of the last failure were for: they may be gone.
     suspects: Vec<String>,
 }
 
+/// When a transaction was begun, by both clocks: one stands while the machine sleeps, the other may be set.
+struct Begun(Instant, SystemTime);
+
+impl Begun {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    fn age(&self) -> Duration {
+        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+    }
+}
+
 impl Transactions {
     /// Takes the transactional id over: aborts what a predecessor left open, and fences one that still lives.
     pub fn open(properties: Properties, owner: Owner, id: String) -> Result<Self, BrokerError> {
-        let within = Duration::from_millis(properties.number("transaction.timeout.ms", 60_000)) + GRACE;
+        let timeout = Duration::from_millis(properties.number("transaction.timeout.ms", 60_000));
         let producer = take_over(&properties, &owner, &id)?;
-        Ok(Self { producer, properties, owner, id, within, open: false, gap: false, suspects: Vec::new() })
+        let (within, suspects) = (timeout + GRACE, Vec::new());
+        Ok(Self { producer, properties, owner, id, timeout, within, open: None, gap: false, suspects })
     }
 
     /// Topics that the last failure was about, to be looked at anew.
@@ -87,7 +104,7 @@ impl Transactions {
         own: &[OwnRecord],
         consumed: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
     ) -> Result<(), BrokerError> {
-        if !self.open && own.is_empty() && consumed.is_none() {
+        if self.open.is_none() && own.is_empty() && consumed.is_none() {
             return Ok(());
         }
         self.begin()?;
@@ -121,7 +138,7 @@ impl Transactions {
             }
             failed
         })?;
-        self.open = false;
+        self.open = None;
         Ok(())
     }
 
@@ -156,16 +173,16 @@ impl Transactions {
     }
 
     fn begin(&mut self) -> Result<(), BrokerError> {
-        if !self.open {
+        if self.open.is_none() {
             let operation = format!("begin transaction {}", self.id);
             self.producer.begin_transaction().map_err(|error| self.failed(&operation, &error))?;
-            self.open = true;
+            self.open = Some(Begun::now());
         }
         Ok(())
     }
 
     fn abort_within(&mut self, within: Duration) -> Result<(), BrokerError> {
-        if !self.open {
+        if self.open.is_none() {
             return Ok(());
         }
         let deadline = Instant::now() + within;
@@ -184,7 +201,7 @@ impl Transactions {
         }
         // What did not arrive was part of what is thrown away.
         self.failures();
-        self.open = false;
+        self.open = None;
         Ok(())
     }
 
@@ -215,8 +232,17 @@ impl Transactions {
     /// A producer that is dead says so in many ways; why it is dead decides.
     fn unless_fatal(&self, error: BrokerError) -> BrokerError {
         let Some((code, reason)) = self.producer.client().fatal_error() else { return error };
-        let kind = if is_fencing(code) { BrokerErrorKind::Fenced } else { BrokerErrorKind::Fatal };
-        BrokerError::new(kind, error.operation, reason)
+        if !is_fencing(code) {
+            return BrokerError::fatal(error.operation, reason);
+        }
+        match self.open.as_ref().map(Begun::age).filter(|age| *age >= self.timeout) {
+            // The coordinator ends such a transaction as a rival would. Whether there is one shows when a new session asks.
+            Some(age) => BrokerError::fatal(
+                error.operation,
+                format!("the transaction was open for {age:.1?} and transaction.timeout.ms is {}: the broker gave it up ({reason})", self.timeout.as_millis()),
+            ),
+            None => BrokerError::fenced(error.operation, reason),
+        }
     }
 
     fn failures(&mut self) -> Option<Failures> {

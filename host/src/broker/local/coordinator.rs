@@ -146,6 +146,11 @@ impl Membership {
         self.coordinator.lock().by_name.get_mut(&self.key.group)?.group.next_change(self.key.id)
     }
 
+    /// What the member is to let go of, once.
+    pub(super) fn next_revoked(&self) -> Option<Vec<TopicPartition>> {
+        self.coordinator.lock().by_name.get_mut(&self.key.group)?.group.next_revoked(self.key.id)
+    }
+
     /// Lets partitions go.
     pub(super) fn release(&self, partitions: &[TopicPartition]) {
         let mut groups = self.coordinator.lock();

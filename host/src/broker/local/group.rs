@@ -109,14 +109,7 @@ impl Group {
 
     /// What the member has to be told, once.
     pub(super) fn next_change(&mut self, id: MemberId) -> Option<Change> {
-        let mut revoked = Vec::new();
-        for (partition, holder) in &mut self.holders {
-            if holder.member == id && !holder.revoked && self.target.get(partition) != Some(&id) {
-                holder.revoked = true;
-                revoked.push(partition.clone());
-            }
-        }
-        if !revoked.is_empty() {
+        if let Some(revoked) = self.next_revoked(id) {
             return Some(Change::Revoked(revoked));
         }
         let assigned: Vec<TopicPartition> = self
@@ -129,6 +122,18 @@ impl Group {
             self.holders.insert(partition.clone(), Holder { member: id, revoked: false });
         }
         (!assigned.is_empty()).then_some(Change::Assigned(assigned))
+    }
+
+    /// What the member is to let go of, once.
+    pub(super) fn next_revoked(&mut self, id: MemberId) -> Option<Vec<TopicPartition>> {
+        let mut revoked = Vec::new();
+        for (partition, holder) in &mut self.holders {
+            if holder.member == id && !holder.revoked && self.target.get(partition) != Some(&id) {
+                holder.revoked = true;
+                revoked.push(partition.clone());
+            }
+        }
+        (!revoked.is_empty()).then_some(revoked)
     }
 
     /// Notes that a member has let partitions go; those it does not hold are none of its business.

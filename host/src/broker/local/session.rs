@@ -106,6 +106,16 @@ impl LocalSession {
         Ok(())
     }
 
+    /// Reads nothing more from partitions that go.
+    fn revoked(&mut self, partitions: Vec<TopicPartition>) -> Consumed {
+        for partition in &partitions {
+            if let Some(cursor) = self.cursors.get_mut(partition) {
+                cursor.revoked = true;
+            }
+        }
+        Consumed::Revoked(partitions)
+    }
+
     /// Reads from the partitions that have something, if any has.
     async fn read(&mut self, limits: BatchLimits) -> Result<Vec<PartitionBatch>, BrokerError> {
         let mut ready: Vec<Position> = self
@@ -144,14 +154,7 @@ impl Session for LocalSession {
             self.check_member("consume")?;
             match self.membership.as_ref().and_then(Membership::next_change) {
                 Some(Change::Assigned(partitions)) => return Ok(Consumed::Assigned(partitions)),
-                Some(Change::Revoked(partitions)) => {
-                    for partition in &partitions {
-                        if let Some(cursor) = self.cursors.get_mut(partition) {
-                            cursor.revoked = true;
-                        }
-                    }
-                    return Ok(Consumed::Revoked(partitions));
-                }
+                Some(Change::Revoked(partitions)) => return Ok(self.revoked(partitions)),
                 None => {}
             }
             let ends =
@@ -162,6 +165,20 @@ impl Session for LocalSession {
             }
             // Compaction may have left nothing below an end; then there is another look before the wait.
             if !ends && tokio::time::timeout_at(deadline, self.wake.notified()).await.is_err() {
+                return Ok(Consumed::Idle);
+            }
+        }
+    }
+
+    async fn stand_by(&mut self, wait: Duration) -> Result<Consumed, BrokerError> {
+        self.check_settled("stand by")?;
+        let deadline = Instant::now() + wait;
+        loop {
+            self.check_member("stand by")?;
+            if let Some(partitions) = self.membership.as_ref().and_then(Membership::next_revoked) {
+                return Ok(self.revoked(partitions));
+            }
+            if tokio::time::timeout_at(deadline, self.wake.notified()).await.is_err() {
                 return Ok(Consumed::Idle);
             }
         }
