@@ -176,12 +176,21 @@ impl Home {
         Ok(config)
     }
 
-    /// Writes the configuration of a worker that reaches Kafka by these addresses, or uses its embedded broker, and
+    /// Writes the configuration of the worker, which reaches Kafka by these addresses or uses its embedded broker, and
     /// returns its file.
     pub fn write_config(&self, brokers: Option<&str>) -> Result<PathBuf> {
-        let file = self.config_file();
-        fs::write(&file, self.config_text(brokers)).with_context(|| format!("write {}", file.display()))?;
-        Ok(file)
+        self.write(&self.config_file(), &self.config_text(brokers))
+    }
+
+    /// Writes the configuration of another worker of the group, with the same plugins and a data folder of its own.
+    pub fn write_config_of(&self, worker: &str, brokers: &str) -> Result<PathBuf> {
+        let text = self.config_text(Some(brokers)).replacen("\"data\"", &format!("\"data-{worker}\""), 1);
+        self.write(&self.folder.path().join(format!("{worker}.toml")), &text)
+    }
+
+    fn write(&self, file: &Path, text: &str) -> Result<PathBuf> {
+        fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
+        Ok(file.to_owned())
     }
 
     fn config_file(&self) -> PathBuf {

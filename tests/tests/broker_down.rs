@@ -61,7 +61,7 @@ async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
 
         kafka.crash()?;
         let mut worker = home.start()?;
-        home.log().until(0, "failed", &home.name("numbers")).await?;
+        home.log().until(0, "not in the worker group", &home.name("workers")).await?;
         worker.check()?;
         kafka.revive()?;
         let quarter = u64::from(RECORDS / 4);

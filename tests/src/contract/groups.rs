@@ -242,6 +242,91 @@ pub async fn limits_bound_an_answer(fixture: &Fixture) -> Result<()> {
     Ok(())
 }
 
+/// A task that can take no records still lets go what is to move; nothing of it is lost or read twice.
+pub async fn a_session_that_stands_by_lets_partitions_go(fixture: &Fixture) -> Result<()> {
+    let topic = fixture.topic("standing-by", 2).await?;
+    fixture.write_numbers(&topic, 0..40).await?;
+    let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
+    first.until_pending(40).await?;
+    first.commit().await?;
+    fixture.write_numbers(&topic, 40..80).await?;
+    let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
+    within("hand over", async {
+        while second.owned.is_empty() {
+            stand_by(&mut first).await?;
+            second.step().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    ensure!(first.owned.len() == 1 && first.pending.is_empty(), "what stays is no news: {:?}", first.owned);
+    within("read what came after", async {
+        while first.pending.len() + second.pending.len() < 40 {
+            first.step().await?;
+            second.step().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let mut after = first.pending.clone();
+    after.extend(second.pending.clone());
+    assert_eq!(numbers(&after), (40..80).collect::<Vec<_>>());
+    first.close().await?;
+    second.close().await?;
+    Ok(())
+}
+
+/// What a session is given while it stands by is told later, and may go elsewhere before that: the group does not wait.
+pub async fn what_comes_while_a_session_stands_by_waits_for_it(fixture: &Fixture) -> Result<()> {
+    let topic = fixture.topic("waiting", 4).await?;
+    fixture.write_numbers(&topic, 0..80).await?;
+    let mut first = Task::open(fixture, fixture.sink("three", 0, &topic)).await?;
+    first.until_pending(80).await?;
+    first.commit().await?;
+    let mut second = Task::open(fixture, fixture.sink("three", 1, &topic)).await?;
+    within("split the partitions", async {
+        while (first.owned.len(), second.owned.len()) != (2, 2) {
+            step_and_commit(&mut first).await?;
+            step_and_commit(&mut second).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    fixture.write_numbers(&topic, 80..160).await?;
+    let mut all = first.close().await?;
+    // The second one is given everything, and does not know it when a third one comes and is given some of that.
+    let mut third = Task::open(fixture, fixture.sink("three", 2, &topic)).await?;
+    within("hand over what nobody was told of", async {
+        while third.owned.len() < 2 {
+            stand_by(&mut second).await?;
+            step_and_commit(&mut third).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    within("read everything", async {
+        while all.len() + second.done.len() + third.done.len() < 160 {
+            step_and_commit(&mut second).await?;
+            step_and_commit(&mut third).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    all.extend(second.close().await?);
+    all.extend(third.close().await?);
+    assert_eq!(numbers(&all), (0..160).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Stands by, and lets go what is to move.
+async fn stand_by(task: &mut Task) -> Result<()> {
+    match task.session.stand_by(WAIT).await? {
+        Consumed::Idle => Ok(()),
+        Consumed::Revoked(partitions) => task.release(partitions).await,
+        other => anyhow::bail!("while it stands by: {other:?}"),
+    }
+}
+
 async fn step_and_commit(task: &mut Task) -> Result<()> {
     task.step().await?;
     if task.pending.is_empty() { Ok(()) } else { task.commit().await }

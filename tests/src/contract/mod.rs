@@ -49,6 +49,8 @@ macro_rules! contract_tests {
             groups::a_pattern_picks_new_topics_up,
             groups::groups_do_not_disturb_each_other,
             groups::limits_bound_an_answer,
+            groups::a_session_that_stands_by_lets_partitions_go,
+            groups::what_comes_while_a_session_stands_by_waits_for_it,
             readers::a_reader_starts_where_it_is_told,
             readers::a_reader_follows_from_the_end,
             readers::a_reader_ends_past_aborted_records,

@@ -73,12 +73,14 @@ impl Load {
     }
 
     /// Waits until every record has come out of the transform, as a reader of committed records sees it.
-    pub async fn finish(&self, home: &Home, host: &mut Victim) -> Result<()> {
+    pub async fn finish(&self, home: &Home, hosts: &mut [&mut Victim]) -> Result<()> {
         let broker = home.broker().await?;
         let mut counted = 0;
         let mut reader = topics::Counter::open(&*broker, &self.counts).await?;
         wait::until("all records came through", REST, async || {
-            ensure!(host.ended()?.is_none(), "the host ended");
+            for host in hosts.iter_mut() {
+                ensure!(host.ended()?.is_none(), "a host ended");
+            }
             counted += reader.more().await?;
             Ok(Seen::when(counted >= u64::from(self.records), || format!("{counted} of {}", self.records)))
         })

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::host::{COMMITTED, DIE, HOST_VARIABLE, STOP};
 use crate::faults::Moment;
@@ -44,9 +46,17 @@ impl Victim {
         Self::start_under(home, entry, Some(brokers), &[])
     }
 
+    /// Starts another worker of the same group, with a data folder of its own.
+    pub fn start_beside(home: &Home, entry: &str, brokers: &str, worker: &str) -> Result<Self> {
+        Self::start_with(home, entry, &home.write_config_of(worker, brokers)?, &[])
+    }
+
     /// The same, on the embedded broker where there are no `brokers`, with a command line in front of the program.
     pub fn start_under(home: &Home, entry: &str, brokers: Option<&str>, under: &[String]) -> Result<Self> {
-        let config = home.write_config(brokers)?;
+        Self::start_with(home, entry, &home.write_config(brokers)?, under)
+    }
+
+    fn start_with(home: &Home, entry: &str, config: &Path, under: &[String]) -> Result<Self> {
         let log = home.log().append()?;
         let program = env::current_exe()?;
         let mut command = match under.split_first() {
@@ -111,8 +121,14 @@ impl Victim {
         self.child.try_wait()?.map(ended).transpose()
     }
 
+    /// Lets its process stand still, or go on.
+    pub fn freeze(&self, still: bool) -> Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(kill_process(id, if still { Signal::STOP } else { Signal::CONT })?)
+    }
+
     /// Kills it, if it lives yet.
-    pub fn kill(mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         let ended = ended(self.child.wait()?)?;
         ensure!(ended == Ended::Killed, "the host ended before it was killed");

@@ -88,7 +88,7 @@ async fn the_folder_of_data_has_no_room_on_kafka() -> Result<()> {
         disk.resize(LARGE)?;
         let said = home.log().length();
         let mut host = Victim::start_under(home, HOST, Some(&brokers), &disk.inside())?;
-        load.finish(home, &mut host).await?;
+        load.finish(home, &mut [&mut host]).await?;
         host.stop()?;
         ensure!(host.until_ended().await? == Ended::Stopped, "it did not stop in good order");
         let events = home.log().events(said)?;

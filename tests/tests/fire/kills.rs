@@ -91,7 +91,7 @@ async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance)
         *died.entry(place.to_string()).or_default() += 1;
     }
     let mut host = Victim::start(home, HOST, brokers)?;
-    load.finish(home, &mut host).await?;
+    load.finish(home, &mut [&mut host]).await?;
     host.stop()?;
     ensure!(host.until_ended().await? == Ended::Stopped, "it did not stop in good order");
     println!("{} records, {} kills: {died:?}", scale.records, scale.faults);
@@ -101,8 +101,8 @@ async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance)
 /// Lets the host do some of the work and die. Returns whether it died as it should, or is still to be killed.
 async fn kill_one(load: &Load, host: &mut Victim, death: Death, step: u64, chance: &mut Chance) -> Result<bool> {
     if let Death::Starting(moment) = death {
-        // Three tasks are started, with four partitions.
-        host.die_at(moment, chance.among(1..4))?;
+        // The worker group is joined and three tasks are started, with four partitions.
+        host.die_at(moment, chance.among(1..5))?;
     }
     let work = chance.among(step / 2..step * 3 / 2);
     let mut last = (0, Instant::now());

@@ -6,6 +6,8 @@ mod kills;
 mod outages;
 mod poison;
 mod proxy;
+mod waiting;
+mod workers;
 
 use anyhow::Result;
 use sandbar_tests::fire;

@@ -63,7 +63,7 @@ async fn scenario(home: &Home, kafka: &OwnKafka, proxy: &Proxy, scale: Scale, ch
         go_on(&load, &mut host, work).await.with_context(|| format!("{} faults were left, {fault:?}", faults.len()))?;
         inject(kafka, proxy, fault).await.with_context(|| format!("{fault:?}"))?;
     }
-    load.finish(home, &mut host).await?;
+    load.finish(home, &mut [&mut host]).await?;
     host.stop()?;
     ensure!(host.until_ended().await? == Ended::Stopped, "it did not stop in good order");
     println!("{} records, {total} faults", scale.records);

@@ -171,6 +171,9 @@ impl Properties {
     /// A reader outside any group. librdkafka wants a group's name before it assigns anything; nobody ever joins it.
     pub fn reader(options: &KafkaOptions) -> Self {
         let mut properties = Self::layered(CONSUMER_DEFAULTS, options, &BTreeMap::new(), CONSUMER_FIXED);
+        // It is in no group.
+        properties.0.remove(GROUP_PROTOCOL);
+        properties.0.remove(GROUP_INSTANCE_ID);
         properties.set("group.id", "sandbar-reader");
         properties.set("fetch.wait.max.ms", READER_FETCH_WAIT_MS);
         properties.set("enable.partition.eof", "true");
@@ -302,6 +305,8 @@ mod tests {
     #[test]
     fn every_table_is_known_to_librdkafka() {
         let options = KafkaOptions::new("here:9092");
+        let mut with_protocol = options.clone();
+        with_protocol.properties.extend(map(&[("group.protocol", "consumer")]));
         let none = BTreeMap::new();
         for properties in [
             Properties::consumer(&options, &none, "g", 0),
@@ -309,6 +314,7 @@ mod tests {
             Properties::producer(&options, &none, "id", Duration::from_secs(10)),
             Properties::writer(&options),
             Properties::reader(&options),
+            Properties::reader(&with_protocol),
         ] {
             properties.build().create_native_config().unwrap();
         }

@@ -1,0 +1,66 @@
+//! The other ways to be a member of a group: by the protocol in which the brokers assign, and as a static member.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Result, ensure};
+use sandbar::broker::Broker;
+use sandbar::broker::kafka::{KafkaBroker, KafkaOptions};
+use sandbar_tests::contract::{Fixture, Task};
+
+/// One broker object for all tests, as a worker has one.
+static BROKER: OnceLock<Arc<dyn Broker>> = OnceLock::new();
+
+async fn consumer_protocol() -> Result<Option<Arc<dyn Broker>>> {
+    let Ok(servers) = std::env::var("SANDBAR_TEST_KAFKA") else { return Ok(None) };
+    let mut options = KafkaOptions::new(servers);
+    options.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
+    let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(options)?);
+    Ok(Some(Arc::clone(BROKER.get_or_init(|| broker))))
+}
+
+mod assigned_by_the_brokers {
+    sandbar_tests::contract_cases! { super::consumer_protocol;
+        groups::two_sessions_share_the_partitions,
+        groups::a_partition_moves_only_once_released,
+        groups::a_new_group_begins_at_the_earliest_record,
+        groups::a_session_may_begin_at_its_own_offsets,
+        groups::a_pattern_picks_new_topics_up,
+        groups::a_session_that_stands_by_lets_partitions_go,
+        groups::what_comes_while_a_session_stands_by_waits_for_it,
+        transactions::a_newer_session_fences_the_older,
+        transactions::a_restart_resumes_at_the_last_commit,
+        state::partition_state_moves_with_the_partition,
+    }
+}
+
+/// One that goes without a word has its partitions back when it returns, long before anybody misses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_member_that_returns_is_not_missed() -> Result<()> {
+    let Some(broker) = crate::kafka().await? else { return Ok(()) };
+    let fixture = Fixture::new(broker);
+    let topic = fixture.topic("static", 4).await?;
+    let spec = |task: u32| {
+        let mut spec = fixture.sink("static", task, &topic);
+        // Longer than a case may wait for anything.
+        let overrides = [("group.instance.id", fixture.name("member")), ("session.timeout.ms", "120000".to_owned())];
+        spec.consumer_overrides = BTreeMap::from(overrides.map(|(key, value)| (key.to_owned(), value)));
+        spec
+    };
+    let mut stays = Task::open(&fixture, spec(0)).await?;
+    stays.until_owned(4).await?;
+    let mut returns = Task::open(&fixture, spec(1)).await?;
+    while returns.owned.len() != 2 || stays.owned.len() != 2 {
+        stays.step().await?;
+        returns.step().await?;
+    }
+    let (kept, given) = (stays.owned.clone(), returns.owned.clone());
+    drop(returns);
+    let mut returned = Task::open(&fixture, spec(1)).await?;
+    returned.until_owned(2).await?;
+    stays.step().await?;
+    ensure!(returned.owned == given && stays.owned == kept, "{:?} {:?}", returned.owned, stays.owned);
+    stays.close().await?;
+    returned.close().await?;
+    Ok(())
+}
