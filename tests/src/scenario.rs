@@ -124,6 +124,12 @@ impl Home {
         Log::at(self.folder.path().join("worker.log"))
     }
 
+    /// What another worker of the group logs.
+    #[must_use]
+    pub fn log_of(&self, worker: &str) -> Log {
+        Log::at(self.folder.path().join(format!("{worker}.log")))
+    }
+
     /// Drops example plugins into the watched folder.
     pub fn install(&self, packages: &[&str]) -> Result<()> {
         for package in packages {
@@ -215,8 +221,11 @@ impl Home {
         let mut stderr = std::io::stderr().lock();
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("a test").to_owned();
-        let _ = writeln!(stderr, "--- the end of the worker's log in {name} ({:?})", self.on);
-        let _ = writeln!(stderr, "{}", self.log().tail());
+        let files = fs::read_dir(self.folder.path()).into_iter().flatten().flatten().map(|entry| entry.path());
+        for log in files.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+            let _ = writeln!(stderr, "--- the end of {} in {name} ({:?})", log.display(), self.on);
+            let _ = writeln!(stderr, "{}", Log::at(log).tail());
+        }
         if let Some(keep) = env::var_os(KEEP_VARIABLE) {
             let kept = Path::new(&keep).join(&self.run);
             let copied = process::Command::new("cp").arg("-r").arg(self.folder.path()).arg(&kept).status();

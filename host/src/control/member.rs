@@ -28,6 +28,8 @@ const LIMITS: BatchLimits = BatchLimits { records: 1, bytes: 1 };
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(3);
+/// The longest that others wait for its tasks to end when their slots go elsewhere.
+const MAX_PATIENCE: Duration = Duration::from_secs(600);
 /// The first and the longest pause before it tries to join again.
 const REJOIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// The pause after another one joined under its name: two that keep taking each other's place help nobody.
@@ -40,6 +42,8 @@ pub(super) struct Member {
     pub(super) group: String,
     /// The worker.
     pub(super) worker: String,
+    /// How long its tasks may take to end when their slots go elsewhere.
+    pub(super) patience: Duration,
     /// Of the topic of slots.
     pub(super) replication_factor: i32,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -132,6 +136,8 @@ impl Member {
             ("group.protocol", "classic".to_owned()),
             ("session.timeout.ms", text(SESSION_TIMEOUT)),
             ("heartbeat.interval.ms", text(HEARTBEAT)),
+            // The group waits so long for a worker before it goes on without it.
+            ("max.poll.interval.ms", text(self.patience.min(MAX_PATIENCE) + SESSION_TIMEOUT)),
         ];
         SessionSpec {
             worker_group: self.group.clone(),

@@ -181,6 +181,7 @@ impl Supervisor {
                 broker: Arc::clone(&self.broker),
                 group: self.worker.group_id.clone(),
                 worker: worker.clone(),
+                patience: self.worker.shutdown_timeout,
                 replication_factor: self.worker.topic_defaults.replication_factor,
                 events: self.events.clone(),
             };

@@ -17,6 +17,7 @@ use super::host::{COMMITTED, DIE, HOST_VARIABLE, STOP};
 use crate::faults::Moment;
 use crate::scenario::Home;
 use crate::wait::{self, Seen};
+use crate::worker::Log;
 
 /// The signal that nothing survives.
 const SIGKILL: i32 = 9;
@@ -48,16 +49,16 @@ impl Victim {
 
     /// Starts another worker of the same group, with a data folder of its own.
     pub fn start_beside(home: &Home, entry: &str, brokers: &str, worker: &str) -> Result<Self> {
-        Self::start_with(home, entry, &home.write_config_of(worker, brokers)?, &[])
+        Self::start_with(entry, &home.write_config_of(worker, brokers)?, &home.log_of(worker), &[])
     }
 
     /// The same, on the embedded broker where there are no `brokers`, with a command line in front of the program.
     pub fn start_under(home: &Home, entry: &str, brokers: Option<&str>, under: &[String]) -> Result<Self> {
-        Self::start_with(home, entry, &home.write_config(brokers)?, under)
+        Self::start_with(entry, &home.write_config(brokers)?, &home.log(), under)
     }
 
-    fn start_with(home: &Home, entry: &str, config: &Path, under: &[String]) -> Result<Self> {
-        let log = home.log().append()?;
+    fn start_with(entry: &str, config: &Path, log: &Log, under: &[String]) -> Result<Self> {
+        let log = log.append()?;
         let program = env::current_exe()?;
         let mut command = match under.split_first() {
             None => Command::new(program),

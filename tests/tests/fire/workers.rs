@@ -8,10 +8,11 @@ use sandbar_tests::chance::Chance;
 use sandbar_tests::fire::{Ended, Load, Scale, Victim};
 use sandbar_tests::scenario::{self, Home, On};
 use sandbar_tests::wait::{self, Seen};
+use serde_json::Value;
 
 use crate::HOST;
 
-const SMALL: Scale = Scale { records: 100_000, faults: 5 };
+const SMALL: Scale = Scale { records: 160_000, faults: 4 };
 const FULL: Scale = Scale { records: 2_000_000, faults: 60 };
 /// So many records a second that some are on their way at each move: they last for all of them.
 const RATE: u32 = 4_000;
@@ -48,62 +49,88 @@ async fn two_workers_share_and_hand_over() -> Result<()> {
         .context(about)
 }
 
+/// One of the two workers: who it is now, and from where on its log is about this life of it.
+struct Worker {
+    name: String,
+    life: usize,
+    process: Victim,
+}
+
+impl Worker {
+    fn start(home: &Home, brokers: &str, name: String) -> Result<Self> {
+        let life = home.log_of(&name).length();
+        let process = Victim::start_beside(home, HOST, brokers, &name)?;
+        Ok(Self { name, life, process })
+    }
+
+    /// Waits until it holds its share.
+    async fn until_shared(&self, home: &Home) -> Result<()> {
+        wait::until(&format!("{} holds half of the slots", self.name), wait::WITHIN, async || {
+            let events = home.log_of(&self.name).events(self.life)?;
+            let dealt = events.iter().rev().find_map(|event| event.pointer("/fields/slots").and_then(Value::as_u64));
+            Ok(Seen::when(dealt == Some(HALF), || format!("{dealt:?}")))
+        })
+        .await
+    }
+
+    /// Stands still until its tasks run elsewhere, and finds out.
+    async fn freeze(&self, home: &Home) -> Result<()> {
+        let before = home.log_of(&self.name).length();
+        self.process.freeze(true)?;
+        tokio::time::sleep(STILL).await;
+        self.process.freeze(false)?;
+        let missed = "the worker group went on without this worker";
+        home.log_of(&self.name).until(before, missed, "").await.map(drop)
+    }
+}
+
 async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance) -> Result<()> {
     let load = Load::define(home, scale, RATE)?;
-    let mut names = ["a".to_owned(), "b".to_owned()];
-    let start = |name: &str| Victim::start_beside(home, HOST, brokers, name);
-    let mut workers = [start(&names[0])?, start(&names[1])?];
-    until_shared(home, 0).await?;
+    let mut workers = [Worker::start(home, brokers, "a".to_owned())?, Worker::start(home, brokers, "b".to_owned())?];
+    until_shared(home, &workers).await?;
     for nth in 0..scale.faults as usize {
-        // The time itself is what is tested here: partitions move while records flow.
+        // The time itself is what is tested here: tasks move while records flow.
         tokio::time::sleep(EVERY).await;
         let going = GOINGS[nth % GOINGS.len()];
         let who = usize::from(chance.among(0..2) == 1);
-        let (worker, name) = (&mut workers[who], &mut names[who]);
-        ensure!(worker.ended()?.is_none(), "move {nth}: worker {name} has ended by itself");
-        let before = home.log().length();
-        match going {
+        let worker = &mut workers[who];
+        ensure!(worker.process.ended()?.is_none(), "move {nth}: worker {} has ended by itself", worker.name);
+        let name = match going {
             Going::Stop => {
-                worker.stop()?;
-                ensure!(worker.until_ended().await? == Ended::Stopped, "move {nth}: it did not stop in good order");
+                worker.process.stop()?;
+                ensure!(worker.process.until_ended().await? == Ended::Stopped, "move {nth}: not in good order");
+                worker.name.clone()
             }
-            Going::Kill => worker.kill()?,
+            Going::Kill => {
+                worker.process.kill()?;
+                worker.name.clone()
+            }
             Going::Replace => {
-                worker.kill()?;
-                *name = format!("{name}{nth}");
+                worker.process.kill()?;
+                format!("{}{nth}", worker.name)
             }
             Going::Freeze => {
-                worker.freeze(true)?;
-                tokio::time::sleep(STILL).await;
-                worker.freeze(false)?;
-                until_missed(home, before).await.with_context(|| format!("move {nth}, {going:?} of {name}"))?;
+                // A group that is about to deal waits longer than one that has.
+                until_shared(home, &workers).await.with_context(|| format!("move {nth}"))?;
+                workers[who].freeze(home).await.with_context(|| format!("move {nth}"))?;
                 continue;
             }
-        }
-        *worker = start(name)?;
+        };
+        workers[who] = Worker::start(home, brokers, name)?;
     }
     let [a, b] = &mut workers;
-    load.finish(home, &mut [a, b]).await?;
+    load.finish(home, &mut [&mut a.process, &mut b.process]).await?;
     for worker in &mut workers {
-        worker.stop()?;
-        ensure!(worker.until_ended().await? == Ended::Stopped, "it did not stop in good order");
+        worker.process.stop()?;
+        ensure!(worker.process.until_ended().await? == Ended::Stopped, "{} did not stop in good order", worker.name);
     }
     println!("{} records, {} moves", scale.records, scale.faults);
     load.check(home).await
 }
 
-/// Waits until both workers have their share.
-async fn until_shared(home: &Home, from: usize) -> Result<()> {
-    wait::until("each worker holds half of the slots", wait::WITHIN, async || {
-        let events = home.log().events(from)?;
-        let halves = events.iter().filter(|event| event.pointer("/fields/slots").is_some_and(|n| *n == HALF));
-        let count = halves.count();
-        Ok(Seen::when(count >= 2, || format!("{count} of them did")))
-    })
-    .await
-}
-
-/// Waits until a worker that stood still has noticed that its group went on.
-async fn until_missed(home: &Home, from: usize) -> Result<()> {
-    home.log().until(from, "the worker group went on without this worker", "").await.map(drop)
+async fn until_shared(home: &Home, workers: &[Worker]) -> Result<()> {
+    for worker in workers {
+        worker.until_shared(home).await?;
+    }
+    Ok(())
 }
