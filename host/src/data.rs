@@ -22,8 +22,7 @@ pub struct DataFolder {
 impl DataFolder {
     /// Takes a folder, which is created if it does not exist.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
-            .with_context(|| format!("data folder {} cannot be created", path.display()))?;
+        std::fs::create_dir_all(path).with_context(|| format!("data folder {} cannot be created", path.display()))?;
         let lock = lock(path)?;
         Ok(Self { worker: name(path)?, _lock: lock })
     }
@@ -67,8 +66,9 @@ fn name(data: &Path) -> anyhow::Result<String> {
             );
             Ok(name.to_owned())
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_name(data, &path)
-            .with_context(|| format!("{} cannot be written", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_name(data, &path).with_context(|| format!("{} cannot be written", path.display()))
+        }
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
 }

@@ -21,7 +21,7 @@ mod versions;
 pub use commands::{Command, CommandError, Handle};
 pub use machine::{Action, Blame, Ending, TaskEvent, TaskMachine, TaskState};
 pub use placement::Placement;
-pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus};
+pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus, WorkerShare};
 pub use supervisor::Supervisor;
 pub use targets::Targets;
 pub use versions::Quarantined;

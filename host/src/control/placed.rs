@@ -3,7 +3,8 @@
 use tracing::info;
 
 use super::machine::{TaskEvent, TaskState};
-use super::placement::{Dealt, slot};
+use super::placement::{Dealt, Placement, SLOTS, slot};
+use super::status::WorkerShare;
 use super::supervisor::Supervisor;
 
 impl Supervisor {
@@ -42,6 +43,18 @@ impl Supervisor {
         self.slots.let_go(|slots| {
             tasks().any(|(name, task)| !task.machine.is_idle() && slots.contains(&slot(name, task.plan.task)))
         });
+    }
+
+    /// The worker's place in its group, where there is one.
+    pub(super) fn share(&self) -> Option<WorkerShare> {
+        let (Placement::Shared { worker }, Some(slots)) = (&self.placement, self.slots.count()) else { return None };
+        Some(WorkerShare {
+            group: self.worker.group_id.clone(),
+            id: worker.clone(),
+            slots,
+            of: SLOTS.unsigned_abs() as usize,
+            reason: self.slots.trouble().map(str::to_owned),
+        })
     }
 
     /// Who runs what this worker does not, for people.

@@ -15,10 +15,29 @@ use crate::task::{Progress, Snapshot};
 pub struct Status {
     /// Whether the folder has been seen whole, and everything in it that can start was started.
     pub ready: bool,
+    /// Its place among the workers of its group, where there may be others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerShare>,
     /// The connectors.
     pub connectors: Vec<ConnectorStatus>,
     /// The plugin files that are not used.
     pub refused: Vec<RefusedPlugin>,
+}
+
+/// A worker's place in its group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WorkerShare {
+    /// The worker group.
+    pub group: String,
+    /// What the worker is called there.
+    pub id: String,
+    /// How many slots it holds. It runs the tasks that belong to them.
+    pub slots: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Why it is in no group, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A plugin file that is not used, or not as it is now.

@@ -67,7 +67,7 @@ pub struct Supervisor {
     pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
     pub(super) targets: Targets,
-    placement: Placement,
+    pub(super) placement: Placement,
     pub(super) slots: Slots,
     commands: mpsc::Sender<Request>,
     requests: mpsc::Receiver<Request>,
@@ -205,7 +205,8 @@ impl Supervisor {
         let connectors = self.connectors.values().map(|c| c.status(patience, now, &elsewhere)).collect();
         let refused =
             self.refused.iter().map(|(file, reason)| RefusedPlugin { file: file.clone(), reason: reason.clone() });
-        self.status.send_replace(Status { ready: settled || was_ready, connectors, refused: refused.collect() });
+        let (worker, refused) = (self.share(), refused.collect());
+        self.status.send_replace(Status { ready: settled || was_ready, worker, connectors, refused });
     }
 
     /// Says once of a task that it does not get on, and once that it does again.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use sandbar::control::Command;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, advance, sleep, timeout_at};
 
@@ -70,6 +71,11 @@ impl Actions {
         while let Ok(life) = self.crashes.try_recv() {
             hosts.crash_life(life).await;
         }
+        for host in 0..2 {
+            for connector in self.scenario.connectors() {
+                hosts.tell(host, connector, Command::Resume).await;
+            }
+        }
         hosts.start(0)?;
         if both { hosts.start(1) } else { Ok(()) }
     }
@@ -88,7 +94,7 @@ impl Actions {
 
     async fn act(&mut self, hosts: &mut Hosts) -> Result<()> {
         let host = if self.scenario.two_hosts { usize::from(self.chance.among(0..2) == 1) } else { 0 };
-        match self.chance.among(0..12) {
+        match self.chance.among(0..14) {
             0 | 1 => {
                 hosts.crash(host).await;
                 sleep(Duration::from_millis(self.chance.among(0..AWAY_MS))).await;
@@ -109,7 +115,12 @@ impl Actions {
                 Ok(())
             }
             8 | 9 => self.swap(hosts),
-            10 => {
+            10 | 11 => {
+                let (connector, command) = (self.connector(), self.command());
+                hosts.tell(host, connector, command).await;
+                Ok(())
+            }
+            12 => {
                 let length = Duration::from_millis(self.chance.among(10..60_000));
                 hosts.fates.note(&format!("the broker is away for {length:?}"));
                 hosts.fates.outage(length);
@@ -148,6 +159,17 @@ impl Actions {
         hosts.fates.note(&format!("{connector} is defined, {state}"));
         hosts.folder.put(&file(connector), self.scenario.define(connector, state, &mut self.chance)?);
         Ok(())
+    }
+
+    /// Something that an operator says.
+    fn command(&mut self) -> Command {
+        match self.chance.among(0..6) {
+            0 => Command::Pause,
+            1 => Command::Stop,
+            2 | 3 => Command::Resume,
+            4 => Command::Restart { only_failed: self.chance.among(0..2) == 1 },
+            _ => Command::RestartTask(u32::from(self.chance.among(0..2) == 1)),
+        }
     }
 
     fn connector(&mut self) -> &'static str {

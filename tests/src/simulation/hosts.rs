@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use sandbar::broker::Broker;
 use sandbar::broker::local::{Durability, LocalBroker, LocalOptions};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{Placement, Status, Supervisor, Targets};
+use sandbar::control::{Command, Handle, Placement, Supervisor, Targets};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -36,7 +36,7 @@ pub(super) struct Hosts {
 struct Alive {
     life: Life,
     stop: watch::Sender<bool>,
-    status: watch::Receiver<Status>,
+    handle: Handle,
     run: JoinHandle<bool>,
 }
 
@@ -49,8 +49,16 @@ impl Hosts {
         shared: bool,
     ) -> Result<Self> {
         let broker = open(&database)?;
-        let hosts =
-            Self { fates, folder: Folder::default(), broker, catalogue, database, shared, lives: 0, alive: [None, None] };
+        let hosts = Self {
+            fates,
+            folder: Folder::default(),
+            broker,
+            catalogue,
+            database,
+            shared,
+            lives: 0,
+            alive: [None, None],
+        };
         for package in Catalogue::packages() {
             hosts.put_plugin(package, 0)?;
         }
@@ -91,14 +99,21 @@ impl Hosts {
             false => Placement::Alone,
         };
         let network = self.catalogue.network.clone();
-        let supervisor =
-            Supervisor::new(worker, shelf, Arc::new(broker), network, Targets::default(), placement);
-        let (status, (stop, stopped)) = (supervisor.handle().status(), watch::channel(false));
+        let supervisor = Supervisor::new(worker, shelf, Arc::new(broker), network, Targets::default(), placement);
+        let (handle, (stop, stopped)) = (supervisor.handle(), watch::channel(false));
         let run = tokio::spawn(supervisor.run(self.folder.follow(Arc::clone(&self.fates)), stopped));
         if let Some(place) = self.alive.get_mut(host) {
-            *place = Some(Alive { life, stop, status, run });
+            *place = Some(Alive { life, stop, handle, run });
         }
         Ok(())
+    }
+
+    /// Gives a host a command, if it lives. It may know no such connector, or no such task.
+    pub(super) async fn tell(&self, host: usize, connector: &str, command: Command) {
+        let Some(alive) = self.alive.get(host).and_then(Option::as_ref) else { return };
+        let told = alive.handle.tell(connector, command).await;
+        let answer = told.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+        self.fates.note(&format!("host {host} is told {command:?} of {connector}: {answer}"));
     }
 
     /// Ends a host on the spot, with all it does.
@@ -135,7 +150,7 @@ impl Hosts {
     pub(super) fn describe(&self) -> String {
         let mut text = String::new();
         for alive in self.alive.iter().flatten() {
-            for connector in &alive.status.borrow().connectors {
+            for connector in &alive.handle.status().borrow().connectors {
                 let totals = connector.totals();
                 let tasks: Vec<_> = connector.tasks.iter().map(|task| (task.id, task.state, &task.trace)).collect();
                 text += &format!(

@@ -20,6 +20,8 @@ pub(super) const DEAD: &str = "dead";
 pub(super) const LETTERS: usize = 8;
 /// Words of a record of the first source.
 const WORDS: u32 = 2;
+/// How long a record is tried again that asks for it, in milliseconds.
+const RETRY_MS: u64 = 3_000;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -46,7 +48,7 @@ impl Scenario {
             partitions: among(1, 3).cast_signed(),
             records,
             poison: among(0, u64::from(records[1]) - 1),
-            mode: ["fail-record", "panic", "trap"][among(0, 2) as usize],
+            mode: ["fail-record", "panic", "trap", "retry-record"][among(0, 3) as usize],
             two_hosts: among(0, 4) == 0,
             folder: folder.to_owned(),
         }
@@ -97,6 +99,7 @@ impl Scenario {
                 "connector.class": "faulty", "connector.type": "transform", "topics": LINES, "topic": KEPT,
                 "topic.creation.default.partitions": self.partitions, "mode": self.mode, "poison": self.poison(),
                 "errors.tolerance": "all", "errors.deadletterqueue.topic.name": DEAD,
+                "errors.retry.timeout": RETRY_MS, "errors.retry.delay.max.ms": RETRY_MS,
             }),
             _ => json!({
                 "connector.class": "file-sink", "topics": COUNTS, "topic.creation.default.partitions": self.partitions,

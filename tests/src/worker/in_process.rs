@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use sandbar::config::WorkerConfig;
 use sandbar::control::{ConnectorStatus, Handle, Status};
 use sandbar::wiring;
@@ -67,7 +67,10 @@ impl InProcess {
     /// Waits until the state of the connectors is as it should be.
     pub async fn until(&mut self, what: &str, mut is_so: impl FnMut(&Status) -> bool) -> Result<Status> {
         wait::until(what, wait::WITHIN, async || {
-            ensure!(self.thread.as_ref().is_some_and(|thread| !thread.is_finished()), "the worker ended by itself");
+            if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
+                let drained = thread.join().map_err(|_| anyhow!("the worker panicked"))?;
+                bail!("the worker ended by itself: {drained:?}");
+            }
             let status = self.status.borrow().clone();
             Ok(if is_so(&status) { Seen::Done(status) } else { Seen::NotYet(describe(&status)) })
         })

@@ -195,3 +195,21 @@ async fn gone(path: &Path) -> Result<()> {
     })
     .await
 }
+
+/// A host that starts and a tool that looks at its topics may both find that there is no file yet.
+#[test]
+fn several_may_make_the_file_at_once() -> Result<()> {
+    for _ in 0..50 {
+        let folder = tempfile::tempdir()?;
+        let all = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            let open = || {
+                all.wait();
+                LocalBroker::open(folder.path()).map(drop)
+            };
+            let opened: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+            opened.into_iter().try_for_each(|one| -> Result<()> { Ok(one.join().ok().context("it panicked")??) })
+        })?;
+    }
+    Ok(())
+}

@@ -323,9 +323,8 @@ mod tests {
     #[test]
     fn each_task_is_a_static_member_of_its_own() {
         let options = KafkaOptions::new("here:9092");
-        let id = |overrides, task| {
-            get(&Properties::consumer(&options, &map(overrides), "g", task), "group.instance.id")
-        };
+        let id =
+            |overrides, task| get(&Properties::consumer(&options, &map(overrides), "g", task), "group.instance.id");
         assert_eq!(id(&[("group.instance.id", "rack-7")], 2), "rack-7-2");
         assert_eq!(id(&[], 2), "");
     }

@@ -239,7 +239,10 @@ impl Transactions {
             // The coordinator ends such a transaction as a rival would. Whether there is one shows when a new session asks.
             Some(age) => BrokerError::fatal(
                 error.operation,
-                format!("the transaction was open for {age:.1?} and transaction.timeout.ms is {}: the broker gave it up ({reason})", self.timeout.as_millis()),
+                format!(
+                    "the transaction was open for {age:.1?} and transaction.timeout.ms is {}: the broker gave it up ({reason})",
+                    self.timeout.as_millis()
+                ),
             ),
             None => BrokerError::fenced(error.operation, reason),
         }

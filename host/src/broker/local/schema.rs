@@ -1,9 +1,10 @@
 //! The file: its tables, its version, and how connections to it are opened. Any SQLite tool can look inside.
 
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::errors;
 use super::options::{Durability, LocalOptions};
@@ -15,6 +16,8 @@ pub(super) const SCHEMA_VERSION: i64 = 1;
 const APPLICATION_ID: i64 = 0x5342_6b72;
 /// How long a connection waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause between two looks where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Eight records of a kibibyte fit a page; a small commit still writes few bytes.
 const PAGE_BYTES: u32 = 8192;
 /// Pages of the write-ahead log after which it is copied into the file: 32 MiB, some hundred thousand records.
@@ -105,10 +108,12 @@ pub(super) fn open_writer(path: &Path, options: &LocalOptions) -> Result<Connect
     let failed = |error| errors::sqlite(&error, operation, path);
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    let version = version(&connection).map_err(failed)?;
-    match version {
+    if version(&connection).map_err(failed)? == 0 && is_empty(&connection).map_err(failed)? {
+        create(&mut connection).map_err(failed)?;
+    }
+    // Asked once more: another process may just have made the tables.
+    match version(&connection).map_err(failed)? {
         SCHEMA_VERSION => {}
-        0 if is_empty(&connection).map_err(failed)? => create(&mut connection).map_err(failed)?,
         0 => return Err(BrokerError::fatal(operation, format!("{} belongs to another program", path.display()))),
         newer => {
             let message = format!("{} has schema {newer}, this version knows {SCHEMA_VERSION} at most", path.display());
@@ -156,8 +161,21 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Turns the write-ahead log on. SQLite does not wait by itself here for another process that does the same.
+fn use_log(connection: &Connection) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+                thread::sleep(BUSY_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 fn configure(connection: &Connection, options: &LocalOptions) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    use_log(connection)?;
     let synchronous = match options.durability {
         Durability::Full => "FULL",
         Durability::Process => "NORMAL",

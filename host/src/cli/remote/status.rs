@@ -43,6 +43,16 @@ struct Connector {
     tasks: Vec<Task>,
 }
 
+/// The worker's place in its group.
+#[derive(Deserialize)]
+struct Worker {
+    group: String,
+    id: String,
+    slots: usize,
+    of: usize,
+    reason: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Task {
     id: u32,
@@ -71,7 +81,18 @@ pub(in crate::cli) fn run(args: &StatusArgs) -> Outcome {
         return print_json(&status);
     }
     let all = status.get_mut("connectors").map(Value::take).unwrap_or_default();
-    print(connectors(&read::<Vec<Connector>>(all)?))
+    let worker = status.get_mut("worker").map(Value::take).unwrap_or_default();
+    let share = read::<Option<Worker>>(worker)?.map(|worker| worker.describe()).unwrap_or_default();
+    print(format!("{}{share}", connectors(&read::<Vec<Connector>>(all)?)))
+}
+
+impl Worker {
+    fn describe(&self) -> String {
+        let Self { group, id, slots, of, reason } = self;
+        let reason = reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let line = format!("worker {id} holds {slots} of {of} slots of group {group}{reason}");
+        format!("\n{}\n", text::shown(&line))
+    }
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> Outcome<T> {
@@ -156,6 +177,13 @@ mod tests {
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines[0], "orders (sink, file-sink 0.1.0) STALLED: no progress for 40 s: disk full");
         assert!(lines[2].trim_start().starts_with("0  STALLED"), "{shown}");
+    }
+
+    #[test]
+    fn a_worker_tells_its_share() {
+        let worker: Worker =
+            read(json!({"group": "west", "id": "a1", "slots": 0, "of": 60, "reason": "no broker"})).unwrap();
+        assert_eq!(worker.describe(), "\nworker a1 holds 0 of 60 slots of group west: no broker\n");
     }
 
     #[test]

@@ -34,7 +34,8 @@ keys! {
     /// The public keys whose signatures count: minisign's lines of base64, or paths of `.pub` files, which are read when
     /// the worker starts. With keys, a plugin whose signature is by another key or wrong is refused.
     PLUGINS_SIGNATURE_KEYS = "plugins.signature.keys", Kind::PublicKeys, None, NONE;
-    /// The name of the worker group. Workers of one group share connectors; it is the first part of transactional ids.
+    /// The name of the worker group. Workers of one group on one Kafka share the tasks of their connectors, and need the
+    /// same plugins and definitions; it is the first part of transactional ids.
     GROUP_ID = "group.id", Kind::Text, Some("sandbar"), NONE;
     /// How often the folder is looked through even if nothing announced a change, in milliseconds.
     SCAN_INTERVAL_MS = "scan.interval.ms", Kind::Millis(10, DAY), Some("5000"), NONE;
