@@ -88,7 +88,7 @@ mod tests {
             tasks: Vec::new(),
             quarantined: Vec::new(),
         };
-        Status { ready: true, connectors: vec![connector], refused: Vec::new() }
+        Status { ready: true, connectors: vec![connector], ..Status::default() }
     }
 
     #[test]

@@ -156,8 +156,11 @@ async fn apply_stage(
         let part = if whole { batch.clone() } else { batch.subset(range.clone())? };
         match call(stage, context, &part, place).await? {
             Ok(reply) => {
-                hold = None;
                 let resolved = reply.outcomes.resolved(part.len());
+                if resolved > 0 {
+                    // It goes on: what is left has all its tries.
+                    hold = None;
+                }
                 if whole && reply.outcomes == Outcomes::AllOk && merged.is_empty() {
                     return Ok(Applied { output: reply.output, failures: Vec::new() });
                 }
