@@ -46,13 +46,8 @@ pub(super) struct Versions {
 
 /// Plugins that have to show that they work.
 struct Probation {
+    plugins: Plugins,
     since: Instant,
-}
-
-impl Probation {
-    fn is_over(&self, commits: u64, now: Instant) -> bool {
-        commits >= PROBATION_COMMITS && now.saturating_duration_since(self.since) >= PROBATION
-    }
 }
 
 impl Versions {
@@ -67,18 +62,29 @@ impl Versions {
         if self.probation.is_none() && ran_well {
             self.fallback = Some(before);
         }
-        self.probation = self.fallback.is_some().then_some(Probation { since: now });
+        let probation = Probation { plugins: after.clone(), since: now };
+        self.probation = self.fallback.is_some().then_some(probation);
     }
 
     /// Whether plugins that committed so many transactions by now are still on probation. Those that are not any more
     /// are the ones that work.
     pub(super) fn on_probation(&mut self, commits: u64, now: Instant) -> bool {
-        let Some(probation) = &self.probation else { return false };
-        if probation.is_over(commits, now) {
-            (self.probation, self.fallback) = (None, None);
-            return false;
+        match self.probation.take_if(|probation| is_over(probation.since, commits, now)) {
+            Some(over) => {
+                self.fallback = Some(over.plugins);
+                self.drop_fallback();
+                false
+            }
+            None => self.probation.is_some(),
         }
-        true
+    }
+
+    /// Lets go of the plugins that ran well, where nobody could have to go back to them. While something is in quarantine
+    /// they may be all that the connector can run: their own file may be gone, or be the very one that failed.
+    fn drop_fallback(&mut self) {
+        if self.probation.is_none() && self.quarantined.is_empty() {
+            self.fallback = None;
+        }
     }
 
     /// The plugins on probation failed: the new ones among them, of which there is a version before that will do, are not
@@ -107,9 +113,7 @@ impl Versions {
             self.quarantined.insert(quarantined.sha256, quarantined.clone());
             failed.push(quarantined);
         }
-        if failed.is_empty() {
-            self.fallback = None;
-        }
+        self.drop_fallback();
         failed
     }
 
@@ -125,13 +129,23 @@ impl Versions {
 
     /// Forgets what no file holds any more.
     pub(super) fn prune(&mut self, registry: &Registry) {
+        let before = self.quarantined.len();
         self.quarantined.retain(|sha256, _| registry.iter().any(|(_, plugin)| plugin.inspection.sha256 == *sha256));
+        // Those that were pardoned are about to take over, and may have to hand back once more.
+        if self.quarantined.len() < before {
+            self.drop_fallback();
+        }
     }
 
     /// The plugins a connector may run.
     pub(super) fn allowed<'a>(&'a self, registry: &'a Registry) -> Allowed<'a> {
         Allowed { registry, versions: self }
     }
+}
+
+/// Whether a probation that began then has been long enough.
+fn is_over(since: Instant, commits: u64, now: Instant) -> bool {
+    commits >= PROBATION_COMMITS && now.saturating_duration_since(since) >= PROBATION
 }
 
 /// The plugins of the folder without those in quarantine, and those that ran well before these.
@@ -166,15 +180,5 @@ impl ManifestLookup for Allowed<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probation_takes_time_and_work() {
-        let now = Instant::now();
-        let probation = Probation { since: now };
-        assert!(!probation.is_over(PROBATION_COMMITS, now));
-        assert!(!probation.is_over(PROBATION_COMMITS - 1, now + 10 * PROBATION));
-        assert!(probation.is_over(PROBATION_COMMITS, now + PROBATION));
-    }
-}
+#[path = "versions_tests.rs"]
+mod tests;
