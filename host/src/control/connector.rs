@@ -12,7 +12,7 @@ use super::machine::{Action, TaskEvent, TaskState};
 use super::planner::Plugins;
 use super::running::Task;
 use super::status::{ConnectorState, ConnectorStatus, TaskStatus};
-use super::versions::{Quarantined, Versions};
+use super::versions::Versions;
 use crate::config::{ConnectorSettings, Definition, InitialState};
 use crate::task::{Backoff, Plan};
 
@@ -186,8 +186,7 @@ impl Connector {
 
     /// What is in quarantine, for people.
     fn quarantine(&self) -> Option<String> {
-        let one = |q: &Quarantined| format!("{} {} is in quarantine: {}", q.plugin, q.version, q.reason);
-        let all: Vec<_> = self.versions.quarantined().map(one).collect();
+        let all: Vec<_> = self.versions.quarantined().map(ToString::to_string).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

@@ -2,12 +2,13 @@
 //! itself, and does not try the other one again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandbar_abi::Manifest;
 use semver::VersionReq;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::planner::Plugins;
@@ -21,7 +22,7 @@ const PROBATION: Duration = Duration::from_secs(60);
 const PROBATION_COMMITS: u64 = 20;
 
 /// A version of a plugin that a connector will not run again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The plugin.
     pub plugin: String,
@@ -31,6 +32,12 @@ pub struct Quarantined {
     pub sha256: Digest,
     /// Why.
     pub reason: String,
+}
+
+impl fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} is in quarantine: {}", self.plugin, self.version, self.reason)
+    }
 }
 
 /// What a connector knows about versions of its plugins.
@@ -51,6 +58,11 @@ struct Probation {
 }
 
 impl Versions {
+    /// What a connector knows that begins with versions in quarantine.
+    pub(super) fn with<'a>(quarantined: impl Iterator<Item = &'a Quarantined>) -> Self {
+        Self { quarantined: quarantined.map(|one| (one.sha256, one.clone())).collect(), ..Self::default() }
+    }
+
     /// Plugins take over from those `before`, which ran well or did not.
     pub(super) fn take_over(&mut self, after: &Plugins, before: Plugins, ran_well: bool, now: Instant) {
         if self.fallback.as_ref().is_some_and(|fallback| fallback.same(after)) {
@@ -118,8 +130,25 @@ impl Versions {
     }
 
     /// What is in quarantine.
-    pub(super) fn quarantined(&self) -> impl Iterator<Item = &Quarantined> {
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = &Quarantined> + Clone {
         self.quarantined.values()
+    }
+
+    /// What a connector waits for that lacks these plugins: where versions of them are there and in quarantine, what can
+    /// be done about it.
+    pub(super) fn waits_for(&self, connector: &str, plugins: &[&str]) -> String {
+        let mut text = format!("plugin {}", plugins.join(", "));
+        let mut held = false;
+        for one in self.quarantined().filter(|one| plugins.contains(&one.plugin.as_str())) {
+            held = true;
+            text.push_str(&format!("; {one}"));
+        }
+        if held {
+            text.push_str(&format!(
+                "; put another version into the folder, or let it be tried again: sandbar restart {connector}"
+            ));
+        }
+        text
     }
 
     /// Lets everything out of quarantine: somebody wants it tried again.

@@ -154,3 +154,18 @@ fn what_was_pardoned_may_have_to_hand_back_once_more() {
     assert_eq!(versions.fail(&own(2), &settings(), "it failed again").len(), 1);
     assert_eq!(allowed(&versions, &overwritten), Some(1));
 }
+
+#[test]
+fn a_connector_that_waits_tells_of_the_quarantine() {
+    let one = rolled_back(Instant::now());
+    let kept: Vec<_> = one.quarantined().cloned().collect();
+    let versions = Versions::with(kept.iter());
+    assert_eq!(allowed(&versions, &folder(&[2])), None);
+    assert_eq!(allowed(&versions, &folder(&[1, 2])), Some(1));
+    assert_eq!(
+        versions.waits_for("c", &["step", "other"]),
+        "plugin step, other; step 2.0.0 is in quarantine: it failed; put another version into the folder, or let it be \
+         tried again: sandbar restart c"
+    );
+    assert_eq!(versions.waits_for("c", &["other"]), "plugin other");
+}
