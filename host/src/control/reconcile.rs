@@ -37,6 +37,7 @@ impl Supervisor {
         if connector.target() != InitialState::Running {
             // What is being planned is not wanted any more either.
             (connector.current, connector.next, connector.planning) = (None, None, 0);
+            connector.rest(&self.registry, &self.worker);
             connector.drain(CloseReason::Stop, Instant::now());
             self.settle(name);
             return;
