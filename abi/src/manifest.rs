@@ -68,6 +68,11 @@ pub struct Manifest {
     /// Whether writing the same records twice leaves the other system as writing them once does.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub idempotent_write: bool,
+    /// Whether what it does for a connector can be exactly once. A source returns the same records again from the same
+    /// offset; a sink writes idempotently, or keeps the offset beside its data and answers with it when it is assigned
+    /// partitions. Of a plugin that is both it says both. See [`Manifest::is_exactly_once`].
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub exactly_once: bool,
 }
 
 /// What a plugin asks for beyond computing.
@@ -187,6 +192,17 @@ impl Manifest {
         self.kinds.contains(&kind)
     }
 
+    /// Whether it says that it can be exactly once as this kind. A sink that writes idempotently says so by that; a
+    /// transform need not say it, its input and its output being Kafka's.
+    #[must_use]
+    pub const fn is_exactly_once(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Source => self.exactly_once,
+            Kind::Sink => self.exactly_once || self.idempotent_write,
+            Kind::Transform => true,
+        }
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         let fault = |field, what: &str| Err(ManifestError::Field { field, what: what.to_owned() });
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '$');
@@ -218,5 +234,27 @@ impl Manifest {
             host.parse::<Pattern>().map_err(|error| fault(error.to_string()))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exactly_once_as_which_kind() {
+        let kinds = [Kind::Source, Kind::Sink, Kind::Transform];
+        for (says, expected) in [
+            ("", [false, false, true]),
+            (r#","exactly_once":true"#, [true, true, true]),
+            (r#","idempotent_write":true"#, [false, true, true]),
+            (r#","exactly_once":false,"idempotent_write":false"#, [false, false, true]),
+        ] {
+            let json = format!(r#"{{"name":"a","version":"1.0.0","kinds":["source","sink"],"abi":1{says}}}"#);
+            let manifest = Manifest::from_json(json.as_bytes()).unwrap();
+            assert_eq!(kinds.map(|kind| manifest.is_exactly_once(kind)), expected, "{says}");
+            let section = manifest.to_section().unwrap();
+            assert_eq!(Manifest::from_section(&section).unwrap(), manifest, "{says}");
+        }
     }
 }

@@ -13,6 +13,7 @@ fn texts(records: &[TestRecord]) -> Vec<String> {
 #[test]
 fn the_manifest_and_the_defaults_agree() {
     let manifest = testing::manifest(SANDBAR_MANIFEST).unwrap();
+    assert!(manifest.exactly_once);
     let schema = manifest.config.unwrap();
     let defaults = Config::default();
     assert_eq!(schema["properties"]["template"]["default"], defaults.template);

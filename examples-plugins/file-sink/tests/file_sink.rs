@@ -38,7 +38,8 @@ fn lines(path: &Path) -> Vec<String> {
 
 #[test]
 fn the_manifest_is_valid() {
-    assert!(testing::manifest(SANDBAR_MANIFEST).unwrap().idempotent_write);
+    let manifest = testing::manifest(SANDBAR_MANIFEST).unwrap();
+    assert!(manifest.idempotent_write && manifest.exactly_once);
 }
 
 #[test]

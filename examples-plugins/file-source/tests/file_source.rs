@@ -69,7 +69,7 @@ impl Rig {
 
 #[test]
 fn the_manifest_is_valid() {
-    testing::manifest(SANDBAR_MANIFEST).unwrap();
+    assert!(testing::manifest(SANDBAR_MANIFEST).unwrap().exactly_once);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const NEW_FILE_MODE: u32 = 0o666;
 /// adds it after the build, in place of any that is there. Everything else in the module keeps its bytes.
 ///
 /// The manifest is JSON: `name`, `version`, `kinds` (source, sink, transform) and `abi` (1) are required; `description`,
-/// `author`, `license`, `config` (a JSON Schema), `capabilities`, `limits` and `idempotent_write` are not.
+/// `author`, `license`, `config` (a JSON Schema), `capabilities`, `limits`, `idempotent_write` and `exactly_once` are not.
 ///
 /// The result is written whole or not at all, so the target may be in a folder that `sandbar run` watches. What would
 /// still keep the plugin from running is told as a warning.

@@ -145,6 +145,10 @@ fn facts(inspection: &Inspection, signer: &Signer) -> Table {
         let twice = if manifest.idempotent_write { "as if once" } else { "may leave records twice" };
         table.row(["writing twice", twice]);
     }
+    let exactly_once: Vec<_> =
+        manifest.kinds.iter().filter(|kind| manifest.is_exactly_once(**kind)).map(|kind| kind.name()).collect();
+    let declared = if exactly_once.is_empty() { "not declared".to_owned() } else { exactly_once.join(", ") };
+    table.row(["exactly once", &declared]);
     table
 }
 

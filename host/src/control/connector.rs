@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -12,8 +13,9 @@ use super::machine::{Action, TaskEvent, TaskState};
 use super::planner::Plugins;
 use super::running::Task;
 use super::status::{ConnectorState, ConnectorStatus, TaskStatus};
-use super::versions::{Quarantined, Versions};
-use crate::config::{ConnectorSettings, Definition, InitialState};
+use super::versions::Versions;
+use crate::config::{ConnectorSettings, Definition, InitialState, WorkerConfig};
+use crate::plugins::{Plugin, Registry};
 use crate::task::{Backoff, Plan};
 
 /// See the module.
@@ -22,6 +24,8 @@ pub(super) struct Connector {
     pub(super) file: PathBuf,
     /// What runs, or is about to.
     pub(super) current: Option<Setup>,
+    /// What it would run while it is told not to, for people.
+    resting: Option<(Kind, Arc<Plugin>)>,
     /// Why nothing runs, or why what was asked for last does not.
     pub(super) problem: Option<Problem>,
     /// The tasks; those of an older setup until they have ended.
@@ -70,6 +74,7 @@ impl Connector {
             definition,
             file,
             current: None,
+            resting: None,
             problem: None,
             tasks: Vec::new(),
             next: None,
@@ -133,6 +138,16 @@ impl Connector {
         self.committed + self.tasks.iter().map(|task| task.progress.commits()).sum::<u64>()
     }
 
+    /// Takes note of what it would run by its definition and the plugins that are there.
+    pub(super) fn rest(&mut self, registry: &Registry, worker: &WorkerConfig) {
+        let allowed = self.versions.allowed(registry);
+        let resolved = ConnectorSettings::resolve(&self.definition, &allowed, worker).ok();
+        self.resting = resolved.and_then(|(settings, _)| {
+            let own = allowed.find(&settings.plugin.class, settings.plugin.version.as_ref())?;
+            Some((settings.kind, Arc::clone(own)))
+        });
+    }
+
     /// Tells all tasks to finish.
     pub(super) fn drain(&mut self, reason: CloseReason, now: Instant) {
         for task in &mut self.tasks {
@@ -165,7 +180,7 @@ impl Connector {
         let (state, reason) = self.state(&tasks);
         ConnectorStatus {
             name: self.definition.name.clone(),
-            kind: self.current.as_ref().map(|setup| setup.settings.kind),
+            kind: self.kind(),
             plugin: self.plugin(),
             file: self.file.clone(),
             state,
@@ -175,19 +190,29 @@ impl Connector {
         }
     }
 
-    /// The plugin and the version that its tasks run, or are about to.
+    /// What it would run, where it is told not to.
+    fn resting(&self) -> Option<&(Kind, Arc<Plugin>)> {
+        self.resting.as_ref().filter(|_| self.target() != InitialState::Running)
+    }
+
+    /// As what its plugin runs, or would.
+    fn kind(&self) -> Option<Kind> {
+        self.current.as_ref().map(|setup| setup.settings.kind).or(self.resting().map(|(kind, _)| *kind))
+    }
+
+    /// The plugin and the version that its tasks run, or are about to, or would.
     fn plugin(&self) -> Option<(String, String)> {
         if let Some(task) = self.tasks.first() {
             return Some((task.plan.plugin.plugin.clone(), task.plan.plugin.version.clone()));
         }
-        let manifest = self.current.as_ref()?.plugins.own.manifest();
+        let current = self.current.as_ref().map(|setup| &setup.plugins.own);
+        let manifest = current.or(self.resting().map(|(_, own)| own))?.manifest();
         Some((manifest.name.clone(), manifest.version.to_string()))
     }
 
     /// What is in quarantine, for people.
     fn quarantine(&self) -> Option<String> {
-        let one = |q: &Quarantined| format!("{} {} is in quarantine: {}", q.plugin, q.version, q.reason);
-        let all: Vec<_> = self.versions.quarantined().map(one).collect();
+        let all: Vec<_> = self.versions.quarantined().map(ToString::to_string).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

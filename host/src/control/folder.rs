@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::connector::Connector;
 use super::supervisor::{Event, Supervisor};
+use super::versions::Versions;
 use crate::config::Definition;
 use crate::discovery::{Change, FileKind, FoundFile, ReadError};
 use crate::plugins::{LoadError, Plugin};
@@ -172,6 +173,7 @@ impl Supervisor {
                 info!(connector = %name, file = %file.display(), "definition found");
                 let mut connector = Connector::new(definition, file.to_owned());
                 connector.target = self.targets.of(name);
+                connector.versions = Versions::with(self.quarantine.of(name));
                 self.connectors.insert(name.to_owned(), connector);
             }
         }

@@ -30,10 +30,14 @@ impl Supervisor {
         }
         // Whatever comes of it, a try that was due has been made.
         let is_retry = connector.replan_at.take().is_some();
-        connector.versions.prune(&self.registry);
+        // While plugins are being loaded nobody knows which of them are gone.
+        if self.scanned && !loading {
+            connector.versions.prune(&self.registry);
+        }
         if connector.target() != InitialState::Running {
             // What is being planned is not wanted any more either.
             (connector.current, connector.next, connector.planning) = (None, None, 0);
+            connector.rest(&self.registry, &self.worker);
             connector.drain(CloseReason::Stop, Instant::now());
             self.settle(name);
             return;
@@ -46,7 +50,10 @@ impl Supervisor {
                 match missing_plugins(&errors) {
                     // A plugin that is being loaded is no news.
                     Some(_) if loading => {}
-                    Some(names) => connector.set_problem(Problem::Waits(format!("plugin {}", names.join(", ")))),
+                    Some(names) => {
+                        let waits = connector.versions.waits_for(name, &names);
+                        connector.set_problem(Problem::Waits(waits));
+                    }
                     None => connector.set_problem(Problem::Invalid(one_line(&errors))),
                 }
                 return;

@@ -54,10 +54,10 @@ pub struct RefusedPlugin {
 pub struct ConnectorStatus {
     /// Its name.
     pub name: String,
-    /// As what its plugin runs, once that is known.
+    /// As what its plugin runs, or would if it were not paused or stopped, once that is known.
     #[serde(rename = "type", serialize_with = "kind_name")]
     pub kind: Option<Kind>,
-    /// Its plugin and the version that runs.
+    /// Its plugin and the version that runs, or would.
     pub plugin: Option<(String, String)>,
     /// The file that defines it.
     pub file: PathBuf,

@@ -15,6 +15,7 @@ use super::connector::{Connector, Setup};
 use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
 use super::member::Member;
 use super::placement::{Dealt, Placement, Slots};
+use super::quarantine::Quarantine;
 use super::running::Task;
 use super::status::{RefusedPlugin, Status};
 use super::targets::Targets;
@@ -66,6 +67,7 @@ pub struct Supervisor {
     /// What runs elsewhere and ends with an event. It does not outlive the supervisor.
     pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
+    pub(super) quarantine: Quarantine,
     pub(super) targets: Targets,
     pub(super) placement: Placement,
     pub(super) slots: Slots,
@@ -108,12 +110,20 @@ impl Supervisor {
             inbox,
             work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
+            quarantine: Quarantine::default(),
             targets,
             slots: Slots::new(&placement),
             placement,
             commands,
             requests,
         }
+    }
+
+    /// Begins with what is in quarantine, and keeps it over restarts of the host.
+    #[must_use]
+    pub fn keeping(mut self, quarantine: Quarantine) -> Self {
+        self.quarantine = quarantine;
+        self
     }
 
     /// For whoever watches it, or tells it what to do.
@@ -131,6 +141,12 @@ impl Supervisor {
             self.let_slots_go();
             self.publish();
             while self.work.try_join_next().is_some() {}
+            for (name, connector) in &self.connectors {
+                self.quarantine.note(name, connector.versions.quarantined());
+            }
+            if let Err(problem) = self.quarantine.keep().await {
+                error!("what is in quarantine is not kept over a restart of the host: {problem}");
+            }
             if let Err(problem) = self.targets.keep().await {
                 error!("what operators want is not kept over a restart of the host: {problem}");
             }
@@ -263,6 +279,7 @@ impl Supervisor {
         if connector.leaving {
             info!(connector = %name, "connector stopped and gone");
             self.connectors.remove(name);
+            self.quarantine.note(name, std::iter::empty());
             self.targets.forget(name);
             return;
         }

@@ -2,12 +2,10 @@
 //! for a reason must not run again because a machine was rebooted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use tokio::task::spawn_blocking;
-
+use super::kept;
 use crate::config::InitialState;
 
 /// The file in the worker's data folder.
@@ -27,21 +25,13 @@ impl Targets {
     /// what was stopped would be worse than not to start.
     pub fn open(data: &Path) -> io::Result<Self> {
         let file = data.join(FILE);
-        let wrong = |error: String| io::Error::new(ErrorKind::InvalidData, format!("{}: {error}", file.display()));
-        let states = match std::fs::read(&file) {
-            Ok(bytes) => {
-                let named: BTreeMap<String, String> =
-                    serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-                let state = |(connector, name): (String, String)| {
-                    let state = InitialState::from_name(&name)
-                        .ok_or_else(|| wrong(format!("{name} of connector {connector} is no state")))?;
-                    Ok((connector, state))
-                };
-                named.into_iter().map(state).collect::<io::Result<_>>()?
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+        let state = |(connector, name): (String, String)| {
+            let state = InitialState::from_name(&name)
+                .ok_or_else(|| kept::not_understood(&file, format!("{name} of connector {connector} is no state")))?;
+            Ok((connector, state))
         };
+        let named: BTreeMap<String, String> = kept::read(&file)?;
+        let states = named.into_iter().map(state).collect::<io::Result<_>>()?;
         Ok(Self { file: Some(file), states, changed: false })
     }
 
@@ -74,25 +64,8 @@ impl Targets {
         let Some(file) = self.file.clone().filter(|_| self.changed) else { return Ok(()) };
         self.changed = false;
         let named: BTreeMap<_, _> = self.states.iter().map(|(connector, state)| (connector, state.name())).collect();
-        let content = serde_json::to_vec_pretty(&named)?;
-        let written = spawn_blocking(move || {
-            let done = replace(&file, &content);
-            done.map_err(|error| io::Error::new(error.kind(), format!("{} cannot be written: {error}", file.display())))
-        });
-        written.await.map_err(io::Error::other)?
+        kept::write(file, &named).await
     }
-}
-
-/// Whole or not at all: a new file takes the place of the old one.
-fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let part = file.with_extension("json.part");
-    let mut to = File::create(&part)?;
-    to.write_all(content)?;
-    to.sync_all()?;
-    std::fs::rename(&part, file)
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //! itself, and does not try the other one again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandbar_abi::Manifest;
 use semver::VersionReq;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::planner::Plugins;
@@ -21,7 +22,7 @@ const PROBATION: Duration = Duration::from_secs(60);
 const PROBATION_COMMITS: u64 = 20;
 
 /// A version of a plugin that a connector will not run again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The plugin.
     pub plugin: String,
@@ -31,6 +32,12 @@ pub struct Quarantined {
     pub sha256: Digest,
     /// Why.
     pub reason: String,
+}
+
+impl fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} is in quarantine: {}", self.plugin, self.version, self.reason)
+    }
 }
 
 /// What a connector knows about versions of its plugins.
@@ -46,16 +53,16 @@ pub(super) struct Versions {
 
 /// Plugins that have to show that they work.
 struct Probation {
+    plugins: Plugins,
     since: Instant,
 }
 
-impl Probation {
-    fn is_over(&self, commits: u64, now: Instant) -> bool {
-        commits >= PROBATION_COMMITS && now.saturating_duration_since(self.since) >= PROBATION
-    }
-}
-
 impl Versions {
+    /// What a connector knows that begins with versions in quarantine.
+    pub(super) fn with<'a>(quarantined: impl Iterator<Item = &'a Quarantined>) -> Self {
+        Self { quarantined: quarantined.map(|one| (one.sha256, one.clone())).collect(), ..Self::default() }
+    }
+
     /// Plugins take over from those `before`, which ran well or did not.
     pub(super) fn take_over(&mut self, after: &Plugins, before: Plugins, ran_well: bool, now: Instant) {
         if self.fallback.as_ref().is_some_and(|fallback| fallback.same(after)) {
@@ -67,18 +74,29 @@ impl Versions {
         if self.probation.is_none() && ran_well {
             self.fallback = Some(before);
         }
-        self.probation = self.fallback.is_some().then_some(Probation { since: now });
+        let probation = Probation { plugins: after.clone(), since: now };
+        self.probation = self.fallback.is_some().then_some(probation);
     }
 
     /// Whether plugins that committed so many transactions by now are still on probation. Those that are not any more
     /// are the ones that work.
     pub(super) fn on_probation(&mut self, commits: u64, now: Instant) -> bool {
-        let Some(probation) = &self.probation else { return false };
-        if probation.is_over(commits, now) {
-            (self.probation, self.fallback) = (None, None);
-            return false;
+        match self.probation.take_if(|probation| is_over(probation.since, commits, now)) {
+            Some(over) => {
+                self.fallback = Some(over.plugins);
+                self.drop_fallback();
+                false
+            }
+            None => self.probation.is_some(),
         }
-        true
+    }
+
+    /// Lets go of the plugins that ran well, where nobody could have to go back to them. While something is in quarantine
+    /// they may be all that the connector can run: their own file may be gone, or be the very one that failed.
+    fn drop_fallback(&mut self) {
+        if self.probation.is_none() && self.quarantined.is_empty() {
+            self.fallback = None;
+        }
     }
 
     /// The plugins on probation failed: the new ones among them, of which there is a version before that will do, are not
@@ -107,15 +125,30 @@ impl Versions {
             self.quarantined.insert(quarantined.sha256, quarantined.clone());
             failed.push(quarantined);
         }
-        if failed.is_empty() {
-            self.fallback = None;
-        }
+        self.drop_fallback();
         failed
     }
 
     /// What is in quarantine.
-    pub(super) fn quarantined(&self) -> impl Iterator<Item = &Quarantined> {
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = &Quarantined> + Clone {
         self.quarantined.values()
+    }
+
+    /// What a connector waits for that lacks these plugins: where versions of them are there and in quarantine, what can
+    /// be done about it.
+    pub(super) fn waits_for(&self, connector: &str, plugins: &[&str]) -> String {
+        let mut text = format!("plugin {}", plugins.join(", "));
+        let mut held = false;
+        for one in self.quarantined().filter(|one| plugins.contains(&one.plugin.as_str())) {
+            held = true;
+            text.push_str(&format!("; {one}"));
+        }
+        if held {
+            text.push_str(&format!(
+                "; put another version into the folder, or let it be tried again: sandbar restart {connector}"
+            ));
+        }
+        text
     }
 
     /// Lets everything out of quarantine: somebody wants it tried again.
@@ -125,13 +158,23 @@ impl Versions {
 
     /// Forgets what no file holds any more.
     pub(super) fn prune(&mut self, registry: &Registry) {
+        let before = self.quarantined.len();
         self.quarantined.retain(|sha256, _| registry.iter().any(|(_, plugin)| plugin.inspection.sha256 == *sha256));
+        // Those that were pardoned are about to take over, and may have to hand back once more.
+        if self.quarantined.len() < before {
+            self.drop_fallback();
+        }
     }
 
     /// The plugins a connector may run.
     pub(super) fn allowed<'a>(&'a self, registry: &'a Registry) -> Allowed<'a> {
         Allowed { registry, versions: self }
     }
+}
+
+/// Whether a probation that began then has been long enough.
+fn is_over(since: Instant, commits: u64, now: Instant) -> bool {
+    commits >= PROBATION_COMMITS && now.saturating_duration_since(since) >= PROBATION
 }
 
 /// The plugins of the folder without those in quarantine, and those that ran well before these.
@@ -166,15 +209,5 @@ impl ManifestLookup for Allowed<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probation_takes_time_and_work() {
-        let now = Instant::now();
-        let probation = Probation { since: now };
-        assert!(!probation.is_over(PROBATION_COMMITS, now));
-        assert!(!probation.is_over(PROBATION_COMMITS - 1, now + 10 * PROBATION));
-        assert!(probation.is_over(PROBATION_COMMITS, now + PROBATION));
-    }
-}
+#[path = "versions_tests.rs"]
+mod tests;

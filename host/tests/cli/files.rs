@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{MANIFEST, done, fails, folder, output, put, signed, text, with_plugin};
+use crate::{MANIFEST, done, fails, folder, module_with, output, put, signed, text, with_plugin};
 
 #[test]
 fn embed_and_inspect_agree() {
@@ -44,6 +44,27 @@ fn embed_refuses_what_cannot_be_a_plugin_and_leaves_it_alone() {
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("warning: empty.wasm: export \"memory\" is missing"));
     assert!(fails(folder.path(), &["inspect", "empty.wasm"], 1).contains("error: empty.wasm: export"));
+}
+
+#[test]
+fn inspect_tells_as_what_a_plugin_declares_to_be_exactly_once() {
+    let folder = folder();
+    let source_and_sink = r#"(func (export "sandbar_poll") (param i32 i32 i32) (result i64) i64.const 0)
+        (func (export "sandbar_write") (param i32 i32) (result i64) i64.const 0)
+        (func (export "sandbar_flush") (result i64) i64.const 0)"#;
+    put(&folder, "both.wasm", module_with(source_and_sink));
+    for (says, shown) in [
+        ("", "exactly once    not declared"),
+        (r#", "exactly_once": true"#, "exactly once    source, sink"),
+        (r#", "idempotent_write": true"#, "exactly once    sink"),
+    ] {
+        let manifest =
+            format!(r#"{{"name": "both", "version": "1.0.0", "kinds": ["source", "sink"], "abi": 1{says}}}"#);
+        put(&folder, "manifest.json", manifest);
+        done(folder.path(), &["embed", "both.wasm", "manifest.json"]);
+        let page = done(folder.path(), &["inspect", "both.wasm"]);
+        assert!(page.lines().any(|line| line.trim() == shown), "{shown}: {page}");
+    }
 }
 
 #[test]

@@ -79,6 +79,11 @@ fn put(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
 
 /// A module with all that a transform needs but a manifest.
 fn module() -> Vec<u8> {
+    module_with("")
+}
+
+/// The same with more of it.
+fn module_with(extra: &str) -> Vec<u8> {
     let text = r#"(module
         (import "sandbar_v1" "log" (func (param i32 i32 i32)))
         (memory (export "memory") 2)
@@ -86,8 +91,8 @@ fn module() -> Vec<u8> {
         (func (export "sandbar_reserve") (param i32) (result i32) i32.const 8)
         (func (export "sandbar_open") (param i32 i32) (result i64) i64.const 0)
         (func (export "sandbar_close") (param i32) (result i64) i64.const 0)
-        (func (export "sandbar_transform") (param i32 i32) (result i64) i64.const 0))"#;
-    wat::parse_str(text).expect("a module")
+        (func (export "sandbar_transform") (param i32 i32) (result i64) i64.const 0)"#;
+    wat::parse_str(format!("{text}{extra})")).expect("a module")
 }
 
 /// A folder with a plugin in `plugins/`.

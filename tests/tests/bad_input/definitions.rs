@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar::control::ConnectorState;
-use sandbar_tests::{in_process, logs};
+use sandbar_tests::{in_process, logs, plugins};
 
 use crate::{is_root, says, worker};
 
@@ -63,6 +63,35 @@ async fn definitions_that_cannot_be_meant() -> Result<()> {
         logs::line(&["WARN", &format!("connector={name}"), fault]).await?;
         worker.probe().await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_once_that_the_plugin_does_not_declare() -> Result<()> {
+    let mut worker = worker().await?;
+    let config = [
+        ("connector.class", "faulty"),
+        ("connector.type", "sink"),
+        ("topics", "in"),
+        ("exactly.once.support", "required"),
+    ];
+    let file = worker.define("strict", &config)?;
+    let reason = worker.reason("strict", ConnectorState::Failed).await?;
+    let expected = format!(
+        "{}:5:5: exactly.once.support: plugin faulty 0.1.0 does not declare that it can be exactly once as a sink: \
+         neither \"exactly_once\" nor \"idempotent_write\" is true in its manifest; use one that does, or \
+         \"requested\"",
+        file.display()
+    );
+    ensure!(reason == expected, "{reason}");
+    worker.probe().await?;
+    let declares = plugins::variant("faulty", |manifest| {
+        manifest["version"] = "0.2.0".into();
+        manifest["exactly_once"] = true.into();
+    })?;
+    worker.put("faulty-2.wasm", &declares)?;
+    worker.wait("strict", |strict| strict.state == ConnectorState::Running && strict.reason.is_none()).await?;
+    ensure!(worker.stop().await?, "not all tasks ended by themselves");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! names by its bootstrap servers.
 
 mod contract;
+mod formats;
 mod membership;
 mod restarted;
 mod sessions;

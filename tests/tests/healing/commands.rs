@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use sandbar::control::{Command, ConnectorState};
+use sandbar::control::{Command, ConnectorState, ConnectorStatus};
+use sandbar_abi::manifest::Kind;
 use sandbar_tests::in_process::Worker;
 use serde_json::json;
 
-use crate::{STEP, config, pass, passed, runs, start, version};
+use crate::{STEP, config, is_version, pass, passed, runs, start, version};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_paused_stays_so_until_it_is_resumed() -> Result<()> {
@@ -26,6 +27,30 @@ async fn what_is_paused_stays_so_until_it_is_resumed() -> Result<()> {
         worker.tell(STEP, Command::Resume).await?;
         worker.wait(STEP, |step| runs(step, 1)).await?;
         passed(&worker, 2).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_run_says_what_it_would_run() -> Result<()> {
+    let folder = Arc::new(tempfile::tempdir()?);
+    let mut worker = start(&folder).await?;
+    for (command, state) in [(Command::Pause, ConnectorState::Paused), (Command::Stop, ConnectorState::Stopped)] {
+        let would_run = |step: &ConnectorStatus, number| {
+            step.state == state && step.kind == Some(Kind::Transform) && is_version(step, number)
+        };
+        worker.put("step.wasm", &version(1, &[])?)?;
+        worker.tell(STEP, Command::Resume).await?;
+        worker.wait(STEP, |step| runs(step, 1)).await?;
+        worker.tell(STEP, command).await?;
+        worker.wait(STEP, |step| step.tasks.is_empty() && would_run(step, 1)).await?;
+        worker.put("step.wasm", &version(2, &[])?)?;
+        worker.wait(STEP, |step| would_run(step, 2)).await?;
+        ensure!(worker.stop().await?, "not all tasks ended by themselves");
+        worker = Worker::start_in(Arc::clone(&folder)).await?;
+        worker.wait(STEP, |step| would_run(step, 2)).await?;
+        worker.remove("step.wasm")?;
+        worker.wait(STEP, |step| step.state == state && step.kind.is_none() && step.plugin.is_none()).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! and operators pause, stop and restart what runs.
 
 mod commands;
+mod quarantine;
 mod rollback;
 mod stalled;
 

@@ -98,6 +98,7 @@ fn header<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
 fn the_manifest_and_the_defaults_agree() {
     let manifest = testing::manifest(SANDBAR_MANIFEST).unwrap();
     assert_eq!(manifest.capabilities.http, ["*"]);
+    assert!(!manifest.exactly_once && !manifest.idempotent_write, "that is the receiver's to promise");
     let schema = manifest.config.unwrap();
     let mut defaults = json!({"url": "https://a"});
     for (key, property) in schema["properties"].as_object().unwrap() {

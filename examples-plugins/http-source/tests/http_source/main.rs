@@ -131,6 +131,7 @@ fn since_config() -> Value {
 fn the_manifest_and_the_defaults_agree() {
     let manifest = testing::manifest(SANDBAR_MANIFEST).unwrap();
     assert_eq!(manifest.capabilities.http, ["*"]);
+    assert!(!manifest.exactly_once, "an answer may have changed when it is asked for again");
     let schema = manifest.config.unwrap();
     let mut defaults = json!({"url": URL});
     for (key, property) in schema["properties"].as_object().unwrap() {

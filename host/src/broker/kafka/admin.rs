@@ -42,7 +42,8 @@ pub(super) type Probe = BaseConsumer<Context<()>>;
 pub(super) struct Admin {
     worker: Properties,
     probe: Mutex<Option<Arc<Probe>>>,
-    known: Mutex<HashMap<String, i32>>,
+    /// The topics that were seen, and how many partitions they have where that was not forgotten.
+    known: Mutex<HashMap<String, Option<i32>>>,
     names: Mutex<Option<(Instant, Arc<[String]>)>>,
 }
 
@@ -61,26 +62,36 @@ impl Admin {
 
     /// How many partitions a topic has, from memory where it was seen before; `None`: there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
-        if let Some(count) = lock(&self.known).get(topic) {
-            return Ok(Some(*count));
+        if let Some(count) = self.known(topic) {
+            return Ok(Some(count));
         }
         let count = self.look(topic)?.map(|(count, _)| count);
-        if let Some(count) = count {
+        if count.is_some() {
             lock(&self.known).insert(topic.to_owned(), count);
         }
         Ok(count)
     }
 
-    /// How many partitions a topic has, if it was seen before.
-    pub fn known(&self, topic: &str) -> Option<i32> {
-        lock(&self.known).get(topic).copied()
+    /// The same of a topic that must not be taken for empty where it only seems to be missing: that a topic is gone which
+    /// was seen before is an error.
+    pub fn lasting_partitions(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
+        let count = self.partitions(topic)?;
+        unless_lost(topic, count, lock(&self.known).contains_key(topic))
     }
 
-    /// Forgets topics, because something is wrong with them: they may have been deleted, or have grown.
+    /// How many partitions a topic has, if it was seen before.
+    pub fn known(&self, topic: &str) -> Option<i32> {
+        lock(&self.known).get(topic).copied().flatten()
+    }
+
+    /// Forgets how many partitions topics have, because something is wrong with them: they may have been deleted, or have
+    /// grown.
     pub fn forget(&self, topics: &[String]) {
         let mut known = lock(&self.known);
         for topic in topics {
-            known.remove(topic);
+            if let Some(count) = known.get_mut(topic) {
+                *count = None;
+            }
         }
     }
 
@@ -220,7 +231,9 @@ impl Admin {
         let operation = format!("look at topic {topic}");
         let probe = self.probe()?;
         let metadata = probe.fetch_metadata(Some(topic), ASK_WITHIN).map_err(|e| self.unreachable(&operation, &e))?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Err(BrokerError::retriable(operation, "the broker's answer leaves it out"));
+        };
         match found.error() {
             None => {
                 let leaders = leaders(found);
@@ -337,6 +350,15 @@ pub(super) fn offsets(client: &Probe, places: &[(&str, i32)], at: Offset) -> Res
     }
 }
 
+/// A broker that lags behind the others says of a topic it has not heard of what it says of one that was deleted.
+fn unless_lost(topic: &str, count: Option<i32>, was_seen: bool) -> Result<Option<i32>, BrokerError> {
+    if count.is_none() && was_seen {
+        let what = "it was there and is missing now; if it was deleted on purpose, restart the host";
+        return Err(BrokerError::retriable(format!("look at topic {topic}"), what));
+    }
+    Ok(count)
+}
+
 /// Whether Kafka takes a name for a topic.
 pub(super) fn is_legal_name(name: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -371,6 +393,23 @@ mod tests {
     //! What can be said without a cluster.
 
     use super::*;
+
+    #[test]
+    fn what_was_there_is_not_taken_for_empty() {
+        assert_eq!(unless_lost("offsets", None, false), Ok(None));
+        assert_eq!(unless_lost("offsets", Some(25), true), Ok(Some(25)));
+        let lost = unless_lost("offsets", None, true).unwrap_err();
+        assert!(lost.kind == BrokerErrorKind::Retriable && lost.to_string().contains("offsets"), "{lost}");
+    }
+
+    #[test]
+    fn topics_that_were_forgotten_were_seen_all_the_same() {
+        let admin = Admin::new(&KafkaOptions::new("localhost:1"));
+        lock(&admin.known).insert("seen".to_owned(), Some(3));
+        admin.forget(&["seen".to_owned(), "never".to_owned()]);
+        assert_eq!(admin.known("seen"), None);
+        assert_eq!(lock(&admin.known).keys().collect::<Vec<_>>(), ["seen"]);
+    }
 
     #[test]
     fn topic_names_are_kafkas() {

@@ -7,6 +7,8 @@
 //!
 //! A place is `task/<number>` or `partition/<topic>/<number>`. The first row is Kafka Connect's format.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::broker::{SourceOffset, StateChange, StatePlace, StateScope};
@@ -32,11 +34,46 @@ impl OffsetKeys {
     }
 
     /// The source partition of a key, if it is the connector's. Another writer may have spaced or ordered its JSON
-    /// otherwise; what is returned is canonical.
-    pub fn partition(&self, key: &[u8]) -> Option<String> {
+    /// otherwise.
+    pub fn spelling(&self, key: &[u8]) -> Option<Spelling> {
         let (connector, partition): (String, Value) = serde_json::from_slice(key).ok()?;
-        (connector == self.connector).then(|| partition.to_string())
+        let partition = SourceOffset { partition: partition.to_string(), offset: None };
+        let own = self.key(&partition) == key;
+        (connector == self.connector).then_some(Spelling { partition: partition.partition, own })
     }
+}
+
+/// A source partition as a key spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spelling {
+    /// The source partition, canonical JSON.
+    pub partition: String,
+    /// Whether the key is the one that Sandbar itself writes.
+    pub own: bool,
+}
+
+/// The last record of a key.
+#[derive(Debug)]
+pub(super) struct Last<K> {
+    /// What the key stands for.
+    pub what: K,
+    /// When it was written, in milliseconds since the epoch.
+    pub timestamp: Option<i64>,
+    /// The value; `None`: it was deleted.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The offset of each source partition. Keys that spell one alike lie in different partitions of the topic, so that only
+/// the time tells which of them was written last; at the same time it is Sandbar's own.
+pub(super) fn newest_offsets(all: Vec<Last<Spelling>>) -> BTreeMap<String, Vec<u8>> {
+    let mut newest: BTreeMap<String, Last<bool>> = BTreeMap::new();
+    for Last { what: Spelling { partition, own }, timestamp, value } in all {
+        let is_older = |other: &Last<bool>| (timestamp, own) < (other.timestamp, other.what);
+        if !newest.get(&partition).is_some_and(is_older) {
+            newest.insert(partition, Last { what: own, timestamp, value });
+        }
+    }
+    newest.into_iter().filter_map(|(partition, last)| Some((partition, last.value?))).collect()
 }
 
 /// Canonical JSON of an offset; `None` where it is no JSON.
@@ -103,16 +140,39 @@ mod tests {
         let offset = SourceOffset { partition: r#"{"file":"a","host":"b"}"#.into(), offset: None };
         let key = keys.key(&offset);
         assert_eq!(key, br#"["my \"own\"",{"file":"a","host":"b"}]"#);
-        assert_eq!(keys.partition(&key), Some(offset.partition));
-        assert_eq!(OffsetKeys::new("other").partition(&key), None);
-        assert_eq!(keys.partition(b"no JSON"), None);
+        assert_eq!(keys.spelling(&key), Some(Spelling { partition: offset.partition, own: true }));
+        assert_eq!(OffsetKeys::new("other").spelling(&key), None);
+        assert_eq!(keys.spelling(b"no JSON"), None);
     }
 
     #[test]
     fn json_of_another_writer_becomes_canonical() {
         let keys = OffsetKeys::new("c");
-        assert_eq!(keys.partition(br#"["c", {"b": 1, "a": 2}]"#).as_deref(), Some(r#"{"a":2,"b":1}"#));
+        let expected = Spelling { partition: r#"{"a":2,"b":1}"#.to_owned(), own: false };
+        assert_eq!(keys.spelling(br#"["c", {"b": 1, "a": 2}]"#), Some(expected));
         assert_eq!(offset_value(br#"{"pos": 7}"#).as_deref(), Some(r#"{"pos":7}"#));
+    }
+
+    #[test]
+    fn of_several_spellings_the_one_that_was_written_last_counts() {
+        let last = |own, timestamp, value: Option<&str>| Last {
+            what: Spelling { partition: "{}".to_owned(), own },
+            timestamp: Some(timestamp),
+            value: value.map(|value| value.as_bytes().to_vec()),
+        };
+        let newest = |all| newest_offsets(all).remove("{}").map(|value| String::from_utf8(value).unwrap());
+        for (all, expected) in [
+            ([last(true, 1, Some("own")), last(false, 2, Some("other"))], Some("other")),
+            ([last(true, 2, Some("own")), last(false, 1, Some("other"))], Some("own")),
+            ([last(true, 2, Some("own")), last(false, 2, Some("other"))], Some("own")),
+            ([last(true, 2, None), last(false, 1, Some("other"))], None),
+            ([last(true, 1, Some("own")), last(false, 2, None)], None),
+        ] {
+            let [one, other] = all;
+            assert_eq!(newest(vec![one, other]).as_deref(), expected);
+        }
+        let all = vec![last(false, 2, Some("other")), last(true, 2, Some("own"))];
+        assert_eq!(newest(all).as_deref(), Some("own"), "whichever comes first");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
+use sandbar_abi::Record;
 use tokio::sync::oneshot;
 
 use super::admin::{Admin, Probe, blocking, ends, offsets};
@@ -162,16 +163,10 @@ impl Cursor {
     }
 
     /// Reads on to the end, record by record.
-    pub fn read_to_end(
-        &mut self,
-        deadline: Instant,
-        mut each: impl FnMut(&[u8], Option<&[u8]>),
-    ) -> Result<(), BrokerError> {
+    pub fn read_to_end(&mut self, deadline: Instant, mut each: impl FnMut(&Record<'_>)) -> Result<(), BrokerError> {
         loop {
             for batch in self.next(WHOLE, POLL_SLICE, || true)? {
-                for record in batch.batch.frame().records() {
-                    each(record.key.unwrap_or_default(), record.value);
-                }
+                batch.batch.frame().records().for_each(|record| each(&record));
             }
             if self.is_at_end() {
                 return Ok(());

@@ -13,7 +13,7 @@ use super::actor::{self, Command, Reply, Setup};
 use super::admin::{Admin, blocking};
 use super::check::{MESSAGE_MAX_BYTES, prepare};
 use super::config::{KafkaOptions, Properties, check_overrides};
-use super::keys::{OFFSET_PARTITIONS, OffsetKeys, StateKeys, offset_value};
+use super::keys::{Last, OFFSET_PARTITIONS, OffsetKeys, StateKeys, newest_offsets, offset_value};
 use super::reader::Cursor;
 use super::subscribe::matching;
 use super::transaction::OwnRecord;
@@ -151,19 +151,18 @@ impl KafkaSession {
         }
     }
 
-    /// Reads one of Sandbar's own topics to its end, the newest value of each key that `wanted` translates. A topic
+    /// Reads one of Sandbar's own topics to its end, the last record of each key that `wanted` translates. A topic
     /// that does not exist is empty. A transaction that is open, of whoever wrote there last, is waited for: what it
     /// holds may be just what is asked for.
-    async fn load<K: Ord + Send + 'static>(
+    async fn load<K: Send + 'static>(
         &self,
         topic: String,
         partition: impl FnOnce(i32) -> Option<i32> + Send + 'static,
         wanted: impl Fn(&[u8]) -> Option<K> + Send + 'static,
-    ) -> Result<BTreeMap<K, Vec<u8>>, BrokerError> {
+    ) -> Result<Vec<Last<K>>, BrokerError> {
         let (options, admin) = (Arc::clone(&self.options), Arc::clone(&self.admin));
         blocking(move || {
-            let mut newest = BTreeMap::new();
-            let Some(count) = admin.partitions(&topic)? else { return Ok(newest) };
+            let Some(count) = admin.lasting_partitions(&topic)? else { return Ok(Vec::new()) };
             let partitions = partition(count).map(|partition| vec![partition]);
             let spec = ReadSpec { topic, partitions, from: ReadFrom::Beginning };
             let mut cursor = Cursor::open(&options, &admin, &spec, DECIDED_WITHIN)?;
@@ -171,15 +170,15 @@ impl KafkaSession {
                 let operation = format!("read topic {} to its end", spec.topic);
                 return Err(BrokerError::retriable(operation, "a transaction there is still open"));
             }
-            cursor.read_to_end(Instant::now() + LOAD_WITHIN, |key, value| {
-                if let Some(key) = wanted(key) {
-                    match value {
-                        Some(value) => newest.insert(key, value.to_vec()),
-                        None => newest.remove(&key),
-                    };
+            let mut last = BTreeMap::new();
+            cursor.read_to_end(Instant::now() + LOAD_WITHIN, |record| {
+                let key = record.key.unwrap_or_default();
+                if let Some(what) = wanted(key) {
+                    let value = record.value.map(<[u8]>::to_vec);
+                    last.insert(key.to_vec(), Last { what, timestamp: record.timestamp, value });
                 }
             })?;
-            Ok(newest)
+            Ok(last.into_values().collect())
         })
         .await
     }
@@ -220,8 +219,9 @@ impl Session for KafkaSession {
 
     async fn load_offsets(&mut self) -> Result<Vec<(String, String)>, BrokerError> {
         let keys = self.offsets.clone();
-        let wanted = move |key: &[u8]| keys.partition(key);
-        let newest = self.load(self.options.offset_storage_topic.clone(), |_| None, wanted).await?;
+        let wanted = move |key: &[u8]| keys.spelling(key);
+        let last = self.load(self.options.offset_storage_topic.clone(), |_| None, wanted).await?;
+        let newest = newest_offsets(last);
         let mut offsets = Vec::with_capacity(newest.len());
         for (partition, value) in newest {
             match offset_value(&value) {
@@ -237,8 +237,8 @@ impl Session for KafkaSession {
         let partition = move |count| Some(keys.partition(&place, count));
         let prefix = self.state.prefix(scope);
         let wanted = move |key: &[u8]| key.strip_prefix(prefix.as_slice()).map(<[u8]>::to_vec);
-        let newest = self.load(self.state.topic().to_owned(), partition, wanted).await?;
-        Ok(newest.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let last = self.load(self.state.topic().to_owned(), partition, wanted).await?;
+        Ok(last.into_iter().filter_map(|Last { what, value, .. }| Some((what.into(), value?.into()))).collect())
     }
 
     async fn close(self: Box<Self>) -> Result<(), BrokerError> {

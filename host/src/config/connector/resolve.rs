@@ -47,7 +47,7 @@ pub(super) fn resolve(
     let group_keys = [keys::CONSUMER_GROUP.name];
     let consumer_overrides = worker::properties(&mut reader, "consumer.override.", &group_keys);
     let producer_overrides = worker::properties(&mut reader, "producer.override.", &[]);
-    reader.text(&keys::EXACTLY_ONCE_SUPPORT);
+    check_exactly_once(&mut reader, kind, manifest);
     let (tasks_max, batch_max_records) = (reader.integer(&keys::TASKS_MAX), reader.integer(&keys::BATCH_MAX_RECORDS));
     let batch_max_bytes = reader.integer(&keys::BATCH_MAX_BYTES);
     let poll_interval = reader.millis(&keys::POLL_INTERVAL_MS);
@@ -107,6 +107,27 @@ fn kind(reader: &mut Reader<'_>, manifest: Option<&Manifest>) -> Option<Kind> {
             None
         }
     }
+}
+
+/// What is required the plugin has to declare: whether it keeps its word nobody can see from here.
+fn check_exactly_once(reader: &mut Reader<'_>, kind: Option<Kind>, manifest: Option<&Manifest>) {
+    let required = reader.text(&keys::EXACTLY_ONCE_SUPPORT).as_deref() == Some("required");
+    let (Some(kind), Some(manifest)) = (kind, manifest) else { return };
+    if !required || manifest.is_exactly_once(kind) {
+        return;
+    }
+    let fields = match kind {
+        Kind::Sink => "neither \"exactly_once\" nor \"idempotent_write\" is",
+        Kind::Source | Kind::Transform => "\"exactly_once\" is not",
+    };
+    let message = format!(
+        "plugin {} {} does not declare that it can be exactly once as a {}: {fields} true in its manifest; use one \
+         that does, or \"requested\"",
+        manifest.name,
+        manifest.version,
+        kind.name(),
+    );
+    reader.error(ErrorKind::Invalid, keys::EXACTLY_ONCE_SUPPORT.name, message);
 }
 
 fn topic_settings(reader: &mut Reader<'_>, worker: &WorkerConfig) -> TopicSettings {

@@ -80,8 +80,10 @@ keys! {
     BATCH_MAX_BYTES = "batch.max.bytes", Kind::Bytes(1, 32 << 20), Some("1048576"), ALL;
     /// The longest pause between two polls of a source that had nothing, in milliseconds.
     POLL_INTERVAL_MS = "poll.interval.ms", Kind::Millis(1, 3_600_000), Some("500"), SOURCES;
-    /// Accepted for Kafka Connect's sake: sources deliver exactly once either way.
-    EXACTLY_ONCE_SUPPORT = "exactly.once.support", Kind::OneOf(&["requested", "required"]), Some("requested"), SOURCES;
+    /// With `required` the definition is refused unless its plugin declares that it can be exactly once: by
+    /// `exactly_once` in its manifest, or for a sink by `idempotent_write`; a transform always can. It changes nothing
+    /// about delivery.
+    EXACTLY_ONCE_SUPPORT = "exactly.once.support", Kind::OneOf(&["requested", "required"]), Some("requested"), ALL;
 
     /// Properties of this connector's producer, over those of the worker.
     PRODUCER_OVERRIDE = "producer.override.*", Kind::Properties, None, ALL;

@@ -211,6 +211,40 @@ fn overrides_may_not_break_what_the_host_promises() {
 }
 
 #[test]
+fn what_is_required_to_be_exactly_once_has_to_declare_it() {
+    const REQUIRED: &str = r#""exactly.once.support": "required""#;
+    const INPUT: &str = r#""topics": "a""#;
+    let upsert = [r#""connector.class": "Upsert""#, r#""connector.type": "sink""#, INPUT];
+    let upper = [r#""connector.class": "Upper""#, INPUT, r#""topic": "out""#];
+    let chain = [r#""transforms": "up""#, r#""transforms.up.type": "Upper""#];
+    good(&[r#""connector.class": "Replays""#, PLAIN[1], REQUIRED]);
+    good(&[r#""connector.class": "Ledger""#, INPUT, REQUIRED]);
+    good(&[&upsert[..], &[REQUIRED]].concat());
+    good(&[&upper[..], &[REQUIRED]].concat());
+    good(&[&[r#""connector.class": "Replays""#, PLAIN[1], REQUIRED], &chain[..]].concat());
+    good(&[&PLAIN[..], &[r#""exactly.once.support": "requested""#]].concat());
+
+    refused(
+        &[&PLAIN[..], &[REQUIRED], &chain[..]].concat(),
+        &["c.json:5:1: exactly.once.support: plugin Plain 1.2.3 does not declare that it can be exactly once as a \
+           source: \"exactly_once\" is not true in its manifest; use one that does, or \"requested\""],
+    );
+    refused(
+        &[&DB[..], &[REQUIRED]].concat(),
+        &["c.json:6:1: exactly.once.support: plugin Db 1.2.3 does not declare that it can be exactly once as a sink: \
+           neither \"exactly_once\" nor \"idempotent_write\" is true in its manifest; use one that does, or \
+           \"requested\""],
+    );
+    refused(
+        &[upsert[0], r#""connector.type": "source""#, PLAIN[1], REQUIRED],
+        &["c.json:6:1: exactly.once.support: plugin Upsert 1.2.3 does not declare that it can be exactly once as a \
+           source: \"exactly_once\" is not true in its manifest; use one that does, or \"requested\""],
+    );
+    let errors = resolve(&[r#""connector.class": "Later""#, PLAIN[1], REQUIRED]).unwrap_err();
+    assert_eq!(missing_plugins(&errors), Some(vec!["Later"]));
+}
+
+#[test]
 fn settings_show_no_secret() {
     let mut lines = DB.to_vec();
     lines.extend([r#""login": "s3cret""#, r#""consumer.override.sasl.password": "s3cret""#]);

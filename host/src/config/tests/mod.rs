@@ -57,6 +57,9 @@ fn plugins() -> Plugins {
         manifest("Hook", json!(["sink"]), json!({"capabilities": {"http": ["*"]}})),
         manifest("Upper", json!(["transform"]), upper),
         manifest("Both", json!(["source", "sink"]), json!({})),
+        manifest("Replays", json!(["source"]), json!({"exactly_once": true})),
+        manifest("Ledger", json!(["sink"]), json!({"exactly_once": true})),
+        manifest("Upsert", json!(["source", "sink"]), json!({"idempotent_write": true})),
     ];
     Plugins(all.into_iter().map(|manifest| (manifest.name.clone(), manifest)).collect())
 }
