@@ -66,8 +66,10 @@ fn thousands(records: usize, took: Duration) -> f64 {
 }
 
 fn worker(folder: &Path, brokers: &str) -> anyhow::Result<WorkerConfig> {
+    // A group of its own: the one before is missed for a while after it stopped.
+    let group = folder.file_name().unwrap_or_default().to_string_lossy();
     let text = format!(
-        "plugins = \"plugins\"\ndata = \"data\"\n[kafka]\nbootstrap.servers = {}\n",
+        "plugins = \"plugins\"\ndata = \"data\"\ngroup.id = \"{group}\"\n[kafka]\nbootstrap.servers = {}\n",
         serde_json::to_string(brokers)?
     );
     let parsed = WorkerConfig::parse(&folder.join("sandbar.toml"), text.as_bytes());
