@@ -14,14 +14,7 @@ pub async fn two_sessions_share_the_partitions(fixture: &Fixture) -> Result<()> 
     let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
     first.until_owned(4).await?;
     let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
-    within("split the partitions", async {
-        while (first.owned.len(), second.owned.len()) != (2, 2) {
-            step_and_commit(&mut first).await?;
-            step_and_commit(&mut second).await?;
-        }
-        Ok(())
-    })
-    .await?;
+    until_split(&mut first, &mut second).await?;
 
     fixture.write_numbers(&topic, 200..400).await?;
     within("read everything", async {
@@ -88,20 +81,7 @@ pub async fn a_partition_moves_only_once_released(fixture: &Fixture) -> Result<(
     .await?;
     assert_eq!(second.owned, revoked.into_iter().collect());
     fixture.write_numbers(&topic, 40..80).await?;
-    within("read what came after", async {
-        while first.pending.len() + second.pending.len() < 40 {
-            first.step().await?;
-            second.step().await?;
-        }
-        Ok(())
-    })
-    .await?;
-    let mut after = first.pending.clone();
-    after.extend(second.pending.clone());
-    assert_eq!(numbers(&after), (40..80).collect::<Vec<_>>());
-    first.close().await?;
-    second.close().await?;
-    Ok(())
+    read_rest(first, second, 40..80).await
 }
 
 /// Without a committed offset a group reads from the first record that is kept.
@@ -260,20 +240,7 @@ pub async fn a_session_that_stands_by_lets_partitions_go(fixture: &Fixture) -> R
     })
     .await?;
     ensure!(first.owned.len() == 1 && first.pending.is_empty(), "what stays is no news: {:?}", first.owned);
-    within("read what came after", async {
-        while first.pending.len() + second.pending.len() < 40 {
-            first.step().await?;
-            second.step().await?;
-        }
-        Ok(())
-    })
-    .await?;
-    let mut after = first.pending.clone();
-    after.extend(second.pending.clone());
-    assert_eq!(numbers(&after), (40..80).collect::<Vec<_>>());
-    first.close().await?;
-    second.close().await?;
-    Ok(())
+    read_rest(first, second, 40..80).await
 }
 
 /// What a session is given while it stands by is told later, and may go elsewhere before that: the group does not wait.
@@ -284,14 +251,7 @@ pub async fn what_comes_while_a_session_stands_by_waits_for_it(fixture: &Fixture
     first.until_pending(80).await?;
     first.commit().await?;
     let mut second = Task::open(fixture, fixture.sink("three", 1, &topic)).await?;
-    within("split the partitions", async {
-        while (first.owned.len(), second.owned.len()) != (2, 2) {
-            step_and_commit(&mut first).await?;
-            step_and_commit(&mut second).await?;
-        }
-        Ok(())
-    })
-    .await?;
+    until_split(&mut first, &mut second).await?;
     fixture.write_numbers(&topic, 80..160).await?;
     let mut all = first.close().await?;
     // The second one is given everything, and does not know it when a third one comes and is given some of that.
@@ -315,6 +275,36 @@ pub async fn what_comes_while_a_session_stands_by_waits_for_it(fixture: &Fixture
     all.extend(second.close().await?);
     all.extend(third.close().await?);
     assert_eq!(numbers(&all), (0..160).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Steps until each of two tasks has two of four partitions.
+async fn until_split(first: &mut Task, second: &mut Task) -> Result<()> {
+    within("split the partitions", async {
+        while (first.owned.len(), second.owned.len()) != (2, 2) {
+            step_and_commit(first).await?;
+            step_and_commit(second).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Makes sure that two tasks together read just these numbers.
+async fn read_rest(mut first: Task, mut second: Task, rest: std::ops::Range<usize>) -> Result<()> {
+    within("read what came after", async {
+        while first.pending.len() + second.pending.len() < rest.len() {
+            first.step().await?;
+            second.step().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let mut read = first.pending.clone();
+    read.extend(second.pending.clone());
+    assert_eq!(numbers(&read), rest.collect::<Vec<_>>());
+    first.close().await?;
+    second.close().await?;
     Ok(())
 }
 

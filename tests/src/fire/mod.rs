@@ -10,3 +10,15 @@ pub use host::{HOST_VARIABLE, run_host};
 pub use load::Load;
 pub use scale::Scale;
 pub use victim::{Ended, Victim};
+
+use anyhow::{Context as _, Result};
+
+use crate::chance::Chance;
+use crate::scenario::{self, Home, On};
+
+/// Runs a proof on Kafka, with chance that a failure tells how to repeat.
+pub async fn prove(brokers: String, proof: impl AsyncFnOnce(&Home, &mut Chance) -> Result<()>) -> Result<()> {
+    let mut chance = Chance::new()?;
+    let about = chance.describe();
+    scenario::run(On::Kafka(brokers), async |home| proof(home, &mut chance).await).await.context(about)
+}

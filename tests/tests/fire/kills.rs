@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use sandbar_tests::chance::Chance;
 use sandbar_tests::faults::{Moment, Side, Step};
-use sandbar_tests::fire::{Ended, Load, Scale, Victim};
-use sandbar_tests::scenario::{self, Home, On};
+use sandbar_tests::fire::{self, Ended, Load, Scale, Victim};
+use sandbar_tests::scenario::Home;
 use sandbar_tests::wait::{self, Seen};
 
 use crate::HOST;
@@ -63,11 +63,7 @@ fn deaths() -> Vec<Death> {
 async fn killed_at_every_step() -> Result<()> {
     let brokers = sandbar_tests::kafka_or_skip!(Ok(()));
     let scale = Scale::of_this_run(SMALL, FULL)?;
-    let mut chance = Chance::new()?;
-    let about = chance.describe();
-    scenario::run(On::Kafka(brokers.clone()), async |home| scenario(home, &brokers, scale, &mut chance).await)
-        .await
-        .context(about)
+    fire::prove(brokers.clone(), async |home, chance| scenario(home, &brokers, scale, chance).await).await
 }
 
 async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance) -> Result<()> {

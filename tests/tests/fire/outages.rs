@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar_tests::chance::Chance;
-use sandbar_tests::fire::{Ended, Load, Scale, Victim};
+use sandbar_tests::fire::{self, Ended, Load, Scale, Victim};
 use sandbar_tests::own_kafka::OwnKafka;
 use sandbar_tests::proxy::{Mode, Proxy};
-use sandbar_tests::scenario::{self, Home, On};
+use sandbar_tests::scenario::Home;
 use sandbar_tests::wait::{self, Seen};
 
 use crate::HOST;
@@ -40,13 +40,8 @@ async fn broker_restarts_and_cut_offs() -> Result<()> {
     sandbar_tests::kafka_or_skip!(Ok(()));
     let scale = Scale::of_this_run(SMALL, FULL)?;
     let (kafka, proxy) = OwnKafka::start_behind_proxy("fire", &[LOOKS_LATE]).await?;
-    let mut chance = Chance::new()?;
-    let about = chance.describe();
-    scenario::run(On::Kafka(kafka.bootstrap().to_owned()), async |home| {
-        scenario(home, &kafka, &proxy, scale, &mut chance).await
-    })
-    .await
-    .context(about)
+    fire::prove(kafka.bootstrap().to_owned(), async |home, chance| scenario(home, &kafka, &proxy, scale, chance).await)
+        .await
 }
 
 async fn scenario(home: &Home, kafka: &OwnKafka, proxy: &Proxy, scale: Scale, chance: &mut Chance) -> Result<()> {

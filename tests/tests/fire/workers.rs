@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar_tests::chance::Chance;
-use sandbar_tests::fire::{Ended, Load, Scale, Victim};
-use sandbar_tests::scenario::{self, Home, On};
+use sandbar_tests::fire::{self, Ended, Load, Scale, Victim};
+use sandbar_tests::scenario::Home;
 use sandbar_tests::wait::{self, Seen};
 use serde_json::Value;
 
@@ -42,11 +42,7 @@ const GOINGS: [Going; 4] = [Going::Stop, Going::Kill, Going::Replace, Going::Fre
 async fn two_workers_share_and_hand_over() -> Result<()> {
     let brokers = sandbar_tests::kafka_or_skip!(Ok(()));
     let scale = Scale::of_this_run(SMALL, FULL)?;
-    let mut chance = Chance::new()?;
-    let about = chance.describe();
-    scenario::run(On::Kafka(brokers.clone()), async |home| scenario(home, &brokers, scale, &mut chance).await)
-        .await
-        .context(about)
+    fire::prove(brokers.clone(), async |home, chance| scenario(home, &brokers, scale, chance).await).await
 }
 
 /// One of the two workers: who it is now, and from where on its log is about this life of it.
