@@ -39,7 +39,7 @@ impl From<CommandError> for Refused {
     fn from(error: CommandError) -> Self {
         let code = match error {
             CommandError::UnknownConnector(_) | CommandError::UnknownTask { .. } => StatusCode::NOT_FOUND,
-            CommandError::NotRunning { .. } | CommandError::NotHere { .. } => StatusCode::CONFLICT,
+            CommandError::NotRunning { .. } | CommandError::Elsewhere { .. } => StatusCode::CONFLICT,
             CommandError::NotKept(_) => StatusCode::INTERNAL_SERVER_ERROR,
             CommandError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -26,6 +26,9 @@ pub enum BrokerErrorKind {
     Rebalanced,
     /// Another holder of the same transactional id or group membership took over: the task ends and does not retry.
     Fenced,
+    /// The broker gave up the open transaction, and the session with it, because it heard nothing for too long. Meanwhile
+    /// another one may have begun to do the same work.
+    Expired,
     /// The broker will never take this record of the batch just staged; nothing of the batch was staged.
     Rejected {
         /// The record's index in the batch.

@@ -46,13 +46,11 @@ pub enum CommandError {
         task: u32,
     },
     /// Another worker of the group runs it.
-    #[error("task {task} of connector {connector}: {elsewhere}")]
-    NotHere {
-        /// The connector.
-        connector: String,
-        /// The task's number.
-        task: u32,
-        /// Whose it is.
+    #[error("{what}: {elsewhere}")]
+    Elsewhere {
+        /// The connector, or its task.
+        what: String,
+        /// Who does.
         elsewhere: String,
     },
     /// It does not run, so that there is nothing to restart.
@@ -128,14 +126,20 @@ impl Supervisor {
             Command::Restart { .. } | Command::RestartTask(_) if connector.target() != InitialState::Running => {
                 Err(CommandError::NotRunning { connector: name.to_owned(), state: connector.target().name() })
             }
+            Command::Restart { .. } if !connector.tasks.is_empty() && !connector.tasks.iter().any(|t| t.ours) => {
+                Err(CommandError::Elsewhere { what: format!("connector {name}"), elsewhere: self.elsewhere() })
+            }
             // Its tasks are about to be replaced by new ones.
-            Command::Restart { .. } | Command::RestartTask(_) if connector.next.is_some() => Ok(()),
+            Command::RestartTask(_) if connector.next.is_some() => Ok(()),
             Command::Restart { only_failed } => {
-                connector.versions.pardon();
+                if !only_failed {
+                    connector.versions.pardon();
+                }
                 // A connector that could not be started is tried again at once.
                 connector.replan_at = connector.replan_at.map(|_| Instant::now());
                 let failed = |state: &TaskState| matches!(state, TaskState::Failed { .. });
-                let tasks = connector.tasks.iter().enumerate();
+                // What is about to be replaced begins anew anyway.
+                let tasks = connector.tasks.iter().enumerate().filter(|_| connector.next.is_none());
                 let chosen: Vec<_> =
                     tasks.filter(|(_, t)| !only_failed || failed(t.machine.state())).map(|(index, _)| index).collect();
                 for index in chosen {
@@ -149,8 +153,8 @@ impl Supervisor {
                 let unknown = || CommandError::UnknownTask { connector: name.to_owned(), task };
                 let (index, found) = found.ok_or_else(unknown)?;
                 if !found.ours {
-                    let elsewhere = self.elsewhere();
-                    return Err(CommandError::NotHere { connector: name.to_owned(), task, elsewhere });
+                    let what = format!("task {task} of connector {name}");
+                    return Err(CommandError::Elsewhere { what, elsewhere: self.elsewhere() });
                 }
                 self.act(name, index, TaskEvent::Restart);
                 Ok(())

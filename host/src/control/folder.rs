@@ -172,6 +172,9 @@ impl Supervisor {
             None => {
                 info!(connector = %name, file = %file.display(), "definition found");
                 let mut connector = Connector::new(definition, file.to_owned());
+                if let Some(target) = self.targets.of(name) {
+                    info!(connector = %name, "an operator wanted it to be {} when the host ran last", target.name());
+                }
                 connector.target = self.targets.of(name);
                 connector.versions = Versions::with(self.quarantine.of(name));
                 self.connectors.insert(name.to_owned(), connector);

@@ -21,7 +21,10 @@ pub(super) fn read<T: DeserializeOwned + Default>(file: &Path) -> io::Result<T> 
 
 /// The error of a file that holds something else than it should.
 pub(super) fn not_understood(file: &Path, error: impl Display) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("{}: {error}", file.display()))
+    io::Error::new(
+        ErrorKind::InvalidData,
+        format!("{}: {error}; mend the file, or delete it to forget what it holds", file.display()),
+    )
 }
 
 /// Puts something in the place of what a file holds.
@@ -43,7 +46,9 @@ fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let mut to = File::create(&part)?;
     to.write_all(content)?;
     to.sync_all()?;
-    std::fs::rename(&part, file)
+    std::fs::rename(&part, file)?;
+    // The name is in the folder.
+    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -86,6 +86,8 @@ pub enum Blame {
     Plugin,
     /// The broker's: it passes when the broker is back.
     Broker,
+    /// Nobody's: the task was silent for so long that another worker may have taken its place.
+    Silence,
     /// That of another worker, which took the task's place.
     Rival,
 }
@@ -222,6 +224,7 @@ impl TaskMachine {
                 self.fenced += u32::from(blame == Blame::Rival);
                 let loops = (blame == Blame::Plugin && self.failures >= CRASH_LOOP).then_some(self.failures);
                 let pause = match blame {
+                    Blame::Silence => FENCED_PAUSE,
                     Blame::Rival if self.fenced < RIVALRY => FENCED_PAUSE,
                     Blame::Rival => CRASH_LOOP_PAUSE,
                     Blame::Plugin if loops.is_some() => CRASH_LOOP_PAUSE,
@@ -370,6 +373,7 @@ mod tests {
         machine.on(TaskEvent::Ended(Ending::Done), now);
         machine.on(fails(Blame::Rival), now);
         assert_eq!(machine.due(), Some(now + FENCED_PAUSE), "an operator knows better");
+        assert_eq!(fail_often(&mut TaskMachine::default(), Blame::Silence, 10), FENCED_PAUSE);
     }
 
     #[test]

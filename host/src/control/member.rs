@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::placement::{Dealt, SLOTS};
 use super::supervisor::Event;
 use crate::broker::{
-    BatchLimits, Broker, BrokerError, BrokerErrorKind, Consumed, Input, Session, SessionSpec, TopicPartition,
-    TopicSettings, Topics,
+    BatchLimits, Broker, BrokerError, BrokerErrorKind, Consumed, Input, ReadFrom, ReadSpec, Session, SessionSpec,
+    TopicPartition, TopicSettings, Topics,
 };
 use crate::task::Backoff;
 
@@ -55,11 +55,10 @@ impl Member {
         let mut rejoin = Backoff::new(REJOIN.0, REJOIN.1);
         let (group, worker) = (self.group.as_str(), self.worker.as_str());
         loop {
-            let error = match self.broker.session(self.spec()).await {
+            let error = match self.open().await {
                 Ok(session) => {
-                    info!(%group, %worker, "joining the worker group");
-                    rejoin.reset();
-                    self.follow(session).await
+                    debug!(%group, %worker, "joining the worker group");
+                    self.follow(session, &mut rejoin).await
                 }
                 Err(error) => error,
             };
@@ -77,8 +76,23 @@ impl Member {
         }
     }
 
+    /// Opens the session, and makes sure that there is a partition for each slot: somebody else may have made the topic.
+    async fn open(&self) -> Result<Box<dyn Session>, BrokerError> {
+        let session = self.broker.session(self.spec()).await?;
+        let last = ReadSpec { topic: TOPIC.to_owned(), partitions: Some(vec![SLOTS - 1]), from: ReadFrom::End };
+        match self.broker.reader(last).await {
+            Ok(_) => Ok(session),
+            Err(error) => {
+                // It has done nothing yet.
+                let _ = session.close().await;
+                let message = format!("{}; it needs {SLOTS} partitions: delete it, and it is made anew", error.message);
+                Err(BrokerError { message, ..error })
+            }
+        }
+    }
+
     /// Passes on what the group says until the session fails.
-    async fn follow(&self, mut session: Box<dyn Session>) -> BrokerError {
+    async fn follow(&self, mut session: Box<dyn Session>, rejoin: &mut Backoff) -> BrokerError {
         let mut again = Backoff::new(REJOIN.0, REJOIN.1);
         let error = loop {
             let answered = match session.consume(LIMITS, WAIT).await {
@@ -90,7 +104,13 @@ impl Member {
                 Err(error) => Err(error),
             };
             match answered {
-                Ok(()) => again.reset(),
+                Ok(()) => {
+                    again.reset();
+                    if rejoin.tries() > 0 {
+                        rejoin.reset();
+                        self.tell(Dealt::Taken(Vec::new()));
+                    }
+                }
                 Err(error) => break error,
             }
         };

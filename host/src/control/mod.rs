@@ -6,6 +6,7 @@
 mod commands;
 mod connector;
 mod folder;
+mod keeping;
 mod kept;
 mod machine;
 mod member;
@@ -14,6 +15,7 @@ mod placement;
 pub(crate) mod planner;
 mod quarantine;
 mod reconcile;
+mod rollback;
 mod running;
 mod status;
 mod supervisor;

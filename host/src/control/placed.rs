@@ -1,13 +1,31 @@
 //! What it means that the worker group deals its slots out anew: tasks start here, or end here to start elsewhere.
 
+use std::sync::Arc;
+
 use tracing::info;
 
 use super::machine::{TaskEvent, TaskState};
-use super::placement::{Dealt, Placement, SLOTS, slot};
+use super::member::Member;
+use super::placement::{Dealt, Placement, SLOTS};
 use super::status::WorkerShare;
 use super::supervisor::Supervisor;
 
 impl Supervisor {
+    /// Becomes a member of the worker group, where there is one.
+    pub(super) fn join(&mut self) {
+        if let Placement::Shared { worker } = &self.placement {
+            let member = Member {
+                broker: Arc::clone(&self.broker),
+                group: self.worker.group_id.clone(),
+                worker: worker.clone(),
+                patience: self.worker.shutdown_timeout,
+                replication_factor: self.worker.topic_defaults.replication_factor,
+                events: self.events.clone(),
+            };
+            self.work.spawn(member.run());
+        }
+    }
+
     pub(super) fn dealt(&mut self, dealt: Dealt) {
         let before = self.slots.count();
         self.slots.deal(dealt);
@@ -18,7 +36,7 @@ impl Supervisor {
         for (name, connector) in &mut self.connectors {
             let runs = connector.next.is_none() && !connector.leaving;
             for (index, task) in connector.tasks.iter_mut().enumerate() {
-                let ours = self.slots.holds(name, task.plan.task);
+                let ours = self.slots.holds(task.slot);
                 if std::mem::replace(&mut task.ours, ours) == ours {
                     continue;
                 }
@@ -38,11 +56,8 @@ impl Supervisor {
 
     /// Lets slots go whose tasks have ended.
     pub(super) fn let_slots_go(&mut self) {
-        let connectors = &self.connectors;
-        let tasks = || connectors.iter().flat_map(|(name, connector)| connector.tasks.iter().map(move |t| (name, t)));
-        self.slots.let_go(|slots| {
-            tasks().any(|(name, task)| !task.machine.is_idle() && slots.contains(&slot(name, task.plan.task)))
-        });
+        let tasks = || self.connectors.values().flat_map(|connector| &connector.tasks);
+        self.slots.let_go(|slots| tasks().any(|task| !task.machine.is_idle() && slots.contains(&task.slot)));
     }
 
     /// The worker's place in its group, where there is one.
@@ -63,7 +78,7 @@ impl Supervisor {
         match (self.slots.trouble(), self.slots.count()) {
             (Some(why), _) => format!("waiting for worker group {group}: {why}"),
             (None, Some(0)) => format!("waiting for worker group {group} to deal out its tasks"),
-            (None, _) => format!("another worker of group {group} runs it"),
+            (None, _) => format!("it is another worker's of group {group}, or nobody's yet"),
         }
     }
 }

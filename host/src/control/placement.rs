@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sandbar_abi::manifest::Kind;
 use tokio::sync::oneshot;
 
 use crate::broker::partitioner::partition_of_key;
@@ -10,9 +11,13 @@ use crate::broker::partitioner::partition_of_key;
 /// small numbers of workers.
 pub(super) const SLOTS: i32 = 60;
 
-/// The slot of a task. Tasks of one connector lie side by side, which spreads them over the workers.
-pub(super) fn slot(connector: &str, task: u32) -> i32 {
+/// The slot of a task. Tasks of one connector lie side by side, which spreads them over the workers; those of a source lie
+/// in one: how its work is split is decided where it runs, and two workers might decide differently.
+pub(super) fn slot(connector: &str, task: u32, role: Kind) -> i32 {
     let first = partition_of_key(connector.as_bytes(), SLOTS);
+    if role == Kind::Source {
+        return first;
+    }
     let number = i32::try_from(task % SLOTS.unsigned_abs()).unwrap_or(0);
     (first + number) % SLOTS
 }
@@ -64,9 +69,9 @@ impl Slots {
         Self { held, ..Self::default() }
     }
 
-    /// Whether a task is this worker's.
-    pub(super) fn holds(&self, connector: &str, task: u32) -> bool {
-        self.held.as_ref().is_none_or(|held| held.contains(&slot(connector, task)))
+    /// Whether a slot is this worker's.
+    pub(super) fn holds(&self, slot: i32) -> bool {
+        self.held.as_ref().is_none_or(|held| held.contains(&slot))
     }
 
     /// How many it holds, where it shares them.
@@ -113,30 +118,35 @@ mod tests {
 
     #[test]
     fn tasks_of_a_connector_lie_side_by_side() {
-        let slots: Vec<i32> = (0..4).map(|task| slot("orders", task)).collect();
+        let slots: Vec<i32> = (0..4).map(|task| slot("orders", task, Kind::Sink)).collect();
         assert!(slots.windows(2).all(|pair| pair[1] == (pair[0] + 1) % SLOTS), "{slots:?}");
-        assert_eq!(slot("orders", 60), slot("orders", 0));
-        assert!((0..u32::MAX).step_by(100_000_007).all(|task| (0..SLOTS).contains(&slot("orders", task))));
+        assert_eq!(slot("orders", 60, Kind::Sink), slots[0]);
+        assert!((0..60).all(|task| slot("orders", task, Kind::Source) == slots[0]), "a source is one piece");
+        assert!((0..u32::MAX).step_by(100_000_007).all(|task| (0..SLOTS).contains(&slot(
+            "orders",
+            task,
+            Kind::Transform
+        ))));
     }
 
     #[test]
     fn a_worker_that_is_alone_holds_everything() {
         let mut slots = Slots::new(&Placement::Alone);
-        assert!(slots.holds("any", 7));
+        assert!(slots.holds(7));
         slots.deal(Dealt::Out("nobody asked".into()));
-        assert!(slots.holds("any", 7) && slots.count().is_none() && slots.trouble().is_none());
+        assert!(slots.holds(7) && slots.count().is_none() && slots.trouble().is_none());
     }
 
     #[test]
     fn slots_are_let_go_once_nothing_of_them_runs() {
         let mut slots = Slots::new(&Placement::Shared { worker: "w".into() });
-        let (mine, task) = (slot("orders", 0), ("orders", 0));
-        assert!(!slots.holds(task.0, task.1));
+        let mine = 7;
+        assert!(!slots.holds(mine));
         slots.deal(Dealt::Taken(vec![mine]));
-        assert!(slots.holds(task.0, task.1));
+        assert!(slots.holds(mine));
         let (gone, mut is_gone) = oneshot::channel();
         slots.deal(Dealt::Leaving { slots: vec![mine], gone: Some(gone) });
-        assert!(!slots.holds(task.0, task.1));
+        assert!(!slots.holds(mine));
         slots.let_go(|leaving| leaving.contains(&mine));
         assert!(is_gone.try_recv().is_err(), "its task runs");
         slots.let_go(|_| false);

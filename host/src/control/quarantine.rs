@@ -47,13 +47,13 @@ impl Quarantine {
         }
     }
 
-    /// Brings the file up to date. What failed is not tried again by itself.
+    /// Brings the file up to date, where it is not.
     pub(super) async fn keep(&mut self) -> io::Result<()> {
-        let changed = std::mem::take(&mut self.changed);
-        match self.file.clone().filter(|_| changed) {
-            Some(file) => kept::write(file, &self.connectors).await,
-            None => Ok(()),
+        if let Some(file) = self.file.clone().filter(|_| self.changed) {
+            kept::write(file, &self.connectors).await?;
         }
+        self.changed = false;
+        Ok(())
     }
 }
 
@@ -102,6 +102,20 @@ mod tests {
         quarantine.note("audit", std::iter::empty());
         quarantine.keep().await?;
         assert!(!data.path().join(FILE).exists());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_later() -> io::Result<()> {
+        let data = tempfile::tempdir()?;
+        let two = quarantined("2.0.0");
+        let mut quarantine = Quarantine::open(data.path())?;
+        std::fs::create_dir(data.path().join(FILE))?;
+        quarantine.note("orders", [&two].into_iter());
+        quarantine.keep().await.unwrap_err();
+        std::fs::remove_dir(data.path().join(FILE))?;
+        quarantine.keep().await?;
+        assert_eq!(Quarantine::open(data.path())?.of("orders").count(), 1);
         Ok(())
     }
 

@@ -30,8 +30,8 @@ impl Supervisor {
         }
         // Whatever comes of it, a try that was due has been made.
         let is_retry = connector.replan_at.take().is_some();
-        // While plugins are being loaded nobody knows which of them are gone.
-        if self.scanned && !loading {
+        // Of a file that could not be loaded nobody knows what it holds.
+        if self.scanned && !loading && self.refused.is_empty() && self.outdated.is_empty() {
             connector.versions.prune(&self.registry);
         }
         if connector.target() != InitialState::Running {
@@ -54,7 +54,10 @@ impl Supervisor {
                         let waits = connector.versions.waits_for(name, &names);
                         connector.set_problem(Problem::Waits(waits));
                     }
-                    None => connector.set_problem(Problem::Invalid(one_line(&errors))),
+                    None => {
+                        let held = connector.versions.held();
+                        connector.set_problem(Problem::Invalid(one_line(&errors) + &held));
+                    }
                 }
                 return;
             }

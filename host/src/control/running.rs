@@ -24,12 +24,14 @@ pub(super) struct Task {
     pub(super) run: u64,
     /// Whether it was told that the task is stalled.
     pub(super) told_stalled: bool,
+    /// The slot it belongs to.
+    pub(super) slot: i32,
     /// Whether it is this worker's to run.
     pub(super) ours: bool,
 }
 
 impl Task {
-    pub(super) fn new(plan: Plan, ours: bool) -> Self {
+    pub(super) fn new(plan: Plan, slot: i32, ours: bool) -> Self {
         let (stop, _) = watch::channel(None);
         Self {
             plan: Arc::new(plan),
@@ -38,6 +40,7 @@ impl Task {
             stop,
             run: 0,
             told_stalled: false,
+            slot,
             ours,
         }
     }

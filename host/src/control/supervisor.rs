@@ -12,14 +12,14 @@ use tracing::{error, info, warn};
 
 use super::commands::{Handle, Request};
 use super::connector::{Connector, Setup};
+use super::keeping::Keeping;
 use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
-use super::member::Member;
-use super::placement::{Dealt, Placement, Slots};
+use super::placement::{Dealt, Placement, Slots, slot};
 use super::quarantine::Quarantine;
 use super::running::Task;
 use super::status::{RefusedPlugin, Status};
 use super::targets::Targets;
-use crate::broker::Broker;
+use crate::broker::{Broker, BrokerErrorKind};
 use crate::config::{Definition, InitialState, WorkerConfig};
 use crate::discovery::Changes;
 use crate::http::Network;
@@ -71,6 +71,7 @@ pub struct Supervisor {
     pub(super) targets: Targets,
     pub(super) placement: Placement,
     pub(super) slots: Slots,
+    pub(super) keeping: Keeping,
     commands: mpsc::Sender<Request>,
     requests: mpsc::Receiver<Request>,
 }
@@ -113,6 +114,7 @@ impl Supervisor {
             quarantine: Quarantine::default(),
             targets,
             slots: Slots::new(&placement),
+            keeping: Keeping::default(),
             placement,
             commands,
             requests,
@@ -141,15 +143,7 @@ impl Supervisor {
             self.let_slots_go();
             self.publish();
             while self.work.try_join_next().is_some() {}
-            for (name, connector) in &self.connectors {
-                self.quarantine.note(name, connector.versions.quarantined());
-            }
-            if let Err(problem) = self.quarantine.keep().await {
-                error!("what is in quarantine is not kept over a restart of the host: {problem}");
-            }
-            if let Err(problem) = self.targets.keep().await {
-                error!("what operators want is not kept over a restart of the host: {problem}");
-            }
+            self.keep().await;
             for file in self.outdated.drain(..) {
                 folder.doubt(&file);
             }
@@ -187,21 +181,6 @@ impl Supervisor {
                     self.tick();
                 }
             }
-        }
-    }
-
-    /// Becomes a member of the worker group, where there is one.
-    fn join(&mut self) {
-        if let Placement::Shared { worker } = &self.placement {
-            let member = Member {
-                broker: Arc::clone(&self.broker),
-                group: self.worker.group_id.clone(),
-                worker: worker.clone(),
-                patience: self.worker.shutdown_timeout,
-                replication_factor: self.worker.topic_defaults.replication_factor,
-                events: self.events.clone(),
-            };
-            self.work.spawn(member.run());
         }
     }
 
@@ -247,7 +226,7 @@ impl Supervisor {
         let restarts = tasks().filter_map(|t| t.machine.due());
         let stalls = tasks().filter_map(|t| t.recheck_at(patience, now));
         let plans = self.connectors.values().filter_map(|c| c.replan_at);
-        restarts.chain(stalls).chain(plans).min()
+        restarts.chain(stalls).chain(plans).chain(self.keeping.at).min()
     }
 
     fn say_what_hangs(&self) {
@@ -288,8 +267,8 @@ impl Supervisor {
         }
         let Some(plans) = connector.next.take() else { return };
         let tasks = plans.into_iter().map(|plan| {
-            let ours = self.slots.holds(name, plan.task);
-            Task::new(plan, ours)
+            let slot = slot(name, plan.task, plan.role);
+            Task::new(plan, slot, self.slots.holds(slot))
         });
         connector.install(tasks.collect());
         for index in 0..connector.tasks.len() {
@@ -340,24 +319,6 @@ impl Supervisor {
             self.roll_back(name, &error);
         }
         self.settle(name);
-    }
-
-    /// Plugins that took over lately and failed hand back to those before them.
-    fn roll_back(&mut self, name: &str, error: &str) {
-        let now = Instant::now();
-        let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving) else { return };
-        if !connector.is_on_probation(now) {
-            return;
-        }
-        let (Some(running), Some(setup)) = (connector.running.clone(), &connector.current) else { return };
-        let failed = connector.versions.fail(&running, &setup.settings, error);
-        if failed.is_empty() {
-            return;
-        }
-        for failed in failed {
-            error!(connector = %name, plugin = %failed.plugin, version = %failed.version, sha256 = %failed.sha256, "rolled back: this version failed soon after it took over, the one before it runs again; this one is not tried again until its file changes or the connector is restarted");
-        }
-        self.reconcile(name);
     }
 
     /// Passes an event to a task, and does what it asks for.
@@ -413,7 +374,11 @@ fn ending(end: TaskEnd) -> Ending {
             Ending::Failed { error: format!("fenced, another worker runs this task: {why}"), blame: Blame::Rival }
         }
         TaskEnd::Failed(error) => {
-            let blame = if matches!(error, TaskError::Broker(_)) { Blame::Broker } else { Blame::Plugin };
+            let blame = match &error {
+                TaskError::Broker(error) if error.kind == BrokerErrorKind::Expired => Blame::Silence,
+                TaskError::Broker(_) => Blame::Broker,
+                _ => Blame::Plugin,
+            };
             Ending::Failed { error: error.to_string(), blame }
         }
     }

@@ -59,12 +59,13 @@ impl Targets {
         self.changed |= self.states.remove(connector).is_some();
     }
 
-    /// Brings the file up to date. What failed is not tried again by itself.
+    /// Brings the file up to date, where it is not.
     pub async fn keep(&mut self) -> io::Result<()> {
         let Some(file) = self.file.clone().filter(|_| self.changed) else { return Ok(()) };
-        self.changed = false;
         let named: BTreeMap<_, _> = self.states.iter().map(|(connector, state)| (connector, state.name())).collect();
-        kept::write(file, &named).await
+        kept::write(file, &named).await?;
+        self.changed = false;
+        Ok(())
     }
 }
 

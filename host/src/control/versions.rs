@@ -41,7 +41,7 @@ impl fmt::Display for Quarantined {
 }
 
 /// What a connector knows about versions of its plugins.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Versions {
     /// What took over from what ran before, and may have to hand back.
     probation: Option<Probation>,
@@ -52,6 +52,7 @@ pub(super) struct Versions {
 }
 
 /// Plugins that have to show that they work.
+#[derive(Clone)]
 struct Probation {
     plugins: Plugins,
     since: Instant,
@@ -129,6 +130,11 @@ impl Versions {
         failed
     }
 
+    /// The same, for a connector that cannot go back.
+    pub(super) fn without_probation(self) -> Self {
+        Self { probation: None, ..self }
+    }
+
     /// What is in quarantine.
     pub(super) fn quarantined(&self) -> impl Iterator<Item = &Quarantined> + Clone {
         self.quarantined.values()
@@ -149,6 +155,11 @@ impl Versions {
             ));
         }
         text
+    }
+
+    /// What is in quarantine, to be said after something else.
+    pub(super) fn held(&self) -> String {
+        self.quarantined().fold(String::new(), |text, one| format!("{text}; {one}"))
     }
 
     /// Lets everything out of quarantine: somebody wants it tried again.
@@ -193,8 +204,8 @@ impl Allowed<'_> {
         let newest = self.registry.find(name, version, free);
         let kept = self.versions.fallback.as_ref().filter(|_| !self.versions.quarantined.is_empty());
         let kept = kept.and_then(|fallback| fallback.iter().find(fits));
-        // What ran is better than what is older, even where its file is gone.
-        newest.into_iter().chain(kept).max_by(|a, b| a.manifest().version.cmp(&b.manifest().version))
+        // What ran is better than what is older, even where its file is gone; of the same version the file counts.
+        kept.into_iter().chain(newest).max_by(|a, b| a.manifest().version.cmp(&b.manifest().version))
     }
 }
 

@@ -95,7 +95,9 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
                 context.session.accept(partitions.into_iter().zip(start).collect()).await?;
             }
             Consumed::Revoked(partitions) => {
+                context.leaving.clone_from(&partitions);
                 delivery.commit(context).await?;
+                context.leaving.clear();
                 delivery.released(context, &partitions).await?;
                 context.session.release(partitions).await?;
             }

@@ -46,6 +46,8 @@ pub(super) struct Context {
     pub(super) in_hand: Option<TopicPartition>,
     /// Partitions that were let go while the task waited.
     let_go: Vec<TopicPartition>,
+    /// Partitions that the group waits for: the task finishes what it can, and waits for nothing itself.
+    pub(super) leaving: Vec<TopicPartition>,
 }
 
 impl Context {
@@ -82,6 +84,7 @@ impl Context {
             parked: Pending::default(),
             in_hand: None,
             let_go: Vec::new(),
+            leaving: Vec::new(),
         })
     }
 
@@ -328,6 +331,9 @@ impl Context {
             self.pause(pause).await;
             return Ok(());
         }
+        if !self.leaving.is_empty() {
+            return Err(TaskError::Moved(self.leaving.clone()));
+        }
         let until = Instant::now() + pause;
         loop {
             let slice = until.saturating_duration_since(Instant::now()).min(STAND_BY);
@@ -352,6 +358,11 @@ impl Context {
     }
 
     /// The partitions that were let go while the task waited.
+    pub(super) fn let_go(&self) -> &[TopicPartition] {
+        &self.let_go
+    }
+
+    /// The same, once the task is done with what it had in hand.
     pub(super) fn take_let_go(&mut self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.let_go)
     }

@@ -197,6 +197,8 @@ impl SinkPump {
                 Err(error) if !error.kind.spares_instance() => {
                     self.sink.discard(&error);
                     let again = error.kind.may_be_poison() && self.idempotent && !self.unflushed;
+                    // Of what was let go another one may be writing by now.
+                    self.positions.retain(|partition, _| !context.let_go().contains(partition));
                     if !again || !self.resume().await? || fresh {
                         return Err(error);
                     }

@@ -278,6 +278,75 @@ pub async fn what_comes_while_a_session_stands_by_waits_for_it(fixture: &Fixture
     Ok(())
 }
 
+/// A partition that was let go while its task stood by is read again when it comes back to it.
+pub async fn a_partition_that_comes_back_is_read_on(fixture: &Fixture) -> Result<()> {
+    let topic = fixture.topic("back", 2).await?;
+    let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
+    first.until_owned(2).await?;
+    let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
+    within("hand over", async {
+        while second.owned.is_empty() {
+            stand_by(&mut first).await?;
+            second.step().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    second.close().await?;
+    first.until_owned(2).await?;
+    fixture.write_numbers(&topic, 0..40).await?;
+    first.until_pending(40).await?;
+    assert_eq!(numbers(&first.pending), (0..40).collect::<Vec<_>>());
+    first.close().await?;
+    Ok(())
+}
+
+/// What came while a session stood by may begin at an offset of its own, as anything else.
+pub async fn what_came_meanwhile_may_begin_at_its_own_offsets(fixture: &Fixture) -> Result<()> {
+    let topic = fixture.topic("own-later", 2).await?;
+    let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
+    first.until_owned(2).await?;
+    let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
+    within("split the partitions", async {
+        while (first.owned.len(), second.owned.len()) != (1, 1) {
+            step_and_commit(&mut first).await?;
+            step_and_commit(&mut second).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    fixture.write_numbers(&topic, 0..40).await?;
+    let moves = first.owned.first().context("it has one")?.clone();
+    first.close().await?;
+    // It does not know yet what it is given: the first answer afterwards tells.
+    let told = within("be told", async {
+        loop {
+            stand_by(&mut second).await?;
+            match second.session.consume(super::fixture::LIMITS, WAIT).await? {
+                Consumed::Assigned(partitions) => return Ok(partitions),
+                Consumed::Idle | Consumed::Batches(_) => {}
+                other => anyhow::bail!("{other:?}"),
+            }
+        }
+    })
+    .await?;
+    ensure!(told == [moves.clone()], "{told:?}");
+    second.session.accept(vec![(moves.clone(), Some(5))]).await?;
+    let first = within("read what moved", async {
+        loop {
+            if let Consumed::Batches(batches) = second.session.consume(super::fixture::LIMITS, WAIT).await?
+                && let Some(batch) = batches.iter().find(|batch| batch.partition == moves)
+            {
+                return rows(batch)?.first().map(|row| row.offset).context("no batch is empty");
+            }
+        }
+    })
+    .await?;
+    assert_eq!(first, 5);
+    second.close().await?;
+    Ok(())
+}
+
 /// Steps until each of two tasks has two of four partitions.
 async fn until_split(first: &mut Task, second: &mut Task) -> Result<()> {
     within("split the partitions", async {

@@ -51,6 +51,8 @@ macro_rules! contract_tests {
             groups::limits_bound_an_answer,
             groups::a_session_that_stands_by_lets_partitions_go,
             groups::what_comes_while_a_session_stands_by_waits_for_it,
+            groups::a_partition_that_comes_back_is_read_on,
+            groups::what_came_meanwhile_may_begin_at_its_own_offsets,
             readers::a_reader_starts_where_it_is_told,
             readers::a_reader_follows_from_the_end,
             readers::a_reader_ends_past_aborted_records,

@@ -153,7 +153,10 @@ async fn offsets_of_another_writer_are_found() -> Result<()> {
     assert_eq!(found(&mut task).await?, None, "it was deleted, whatever was there before");
     write(Some(r#"{"line": 9}"#), millis + 60_000).await?;
     assert_eq!(found(&mut task).await?.as_deref(), Some(r#"{"line":9}"#));
-    write(None, millis + 60_000).await?;
+    // The other one's clock was ahead: what it wrote must not look newer than what came after it.
+    ours(&mut task, Some(r#"{"line":10}"#)).await?;
+    assert_eq!(found(&mut task).await?.as_deref(), Some(r#"{"line":10}"#));
+    write(None, millis + 120_000).await?;
     assert_eq!(found(&mut task).await?, None);
     task.close().await?;
     Ok(())

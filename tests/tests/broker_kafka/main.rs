@@ -19,10 +19,7 @@ static BROKER: OnceLock<Arc<dyn Broker>> = OnceLock::new();
 
 /// The broker under test, where there is one.
 async fn kafka() -> Result<Option<Arc<dyn Broker>>> {
-    let Ok(servers) = std::env::var("SANDBAR_TEST_KAFKA") else {
-        println!("skipped: SANDBAR_TEST_KAFKA is not set");
-        return Ok(None);
-    };
+    let servers = sandbar_tests::kafka_or_skip!(Ok(None));
     let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(KafkaOptions::new(servers))?);
     Ok(Some(Arc::clone(BROKER.get_or_init(|| broker))))
 }

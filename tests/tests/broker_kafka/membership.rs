@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use sandbar::broker::Broker;
 use sandbar::broker::kafka::{KafkaBroker, KafkaOptions};
-use sandbar_tests::contract::{Fixture, Task};
+use sandbar::broker::{BatchLimits, Broker, Consumed, SessionSpec};
+use sandbar_tests::contract::{Fixture, Task, within};
 
 /// One broker object for all tests, as a worker has one.
 static BROKER: OnceLock<Arc<dyn Broker>> = OnceLock::new();
 
 async fn consumer_protocol() -> Result<Option<Arc<dyn Broker>>> {
-    let Ok(servers) = std::env::var("SANDBAR_TEST_KAFKA") else { return Ok(None) };
+    let servers = sandbar_tests::kafka_or_skip!(Ok(None));
     let mut options = KafkaOptions::new(servers);
     options.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
     let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::new(options)?);
@@ -28,6 +29,8 @@ mod assigned_by_the_brokers {
         groups::a_pattern_picks_new_topics_up,
         groups::a_session_that_stands_by_lets_partitions_go,
         groups::what_comes_while_a_session_stands_by_waits_for_it,
+        groups::a_partition_that_comes_back_is_read_on,
+        groups::what_came_meanwhile_may_begin_at_its_own_offsets,
         transactions::a_newer_session_fences_the_older,
         transactions::a_restart_resumes_at_the_last_commit,
         state::partition_state_moves_with_the_partition,
@@ -40,20 +43,11 @@ async fn a_static_member_that_returns_is_not_missed() -> Result<()> {
     let Some(broker) = crate::kafka().await? else { return Ok(()) };
     let fixture = Fixture::new(broker);
     let topic = fixture.topic("static", 4).await?;
-    let spec = |task: u32| {
-        let mut spec = fixture.sink("static", task, &topic);
-        // Longer than a case may wait for anything.
-        let overrides = [("group.instance.id", fixture.name("member")), ("session.timeout.ms", "120000".to_owned())];
-        spec.consumer_overrides = BTreeMap::from(overrides.map(|(key, value)| (key.to_owned(), value)));
-        spec
-    };
+    let spec = |task| static_member(&fixture, task, &topic);
     let mut stays = Task::open(&fixture, spec(0)).await?;
     stays.until_owned(4).await?;
     let mut returns = Task::open(&fixture, spec(1)).await?;
-    while returns.owned.len() != 2 || stays.owned.len() != 2 {
-        stays.step().await?;
-        returns.step().await?;
-    }
+    until_split(&mut stays, &mut returns).await?;
     let (kept, given) = (stays.owned.clone(), returns.owned.clone());
     drop(returns);
     let mut returned = Task::open(&fixture, spec(1)).await?;
@@ -63,4 +57,53 @@ async fn a_static_member_that_returns_is_not_missed() -> Result<()> {
     stays.close().await?;
     returned.close().await?;
     Ok(())
+}
+
+/// One that goes while it is asked to let go takes nothing with it: what was on its way arrives when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_on_its_way_from_a_static_member_arrives() -> Result<()> {
+    let Some(broker) = crate::kafka().await? else { return Ok(()) };
+    let fixture = Fixture::new(broker);
+    let topic = fixture.topic("on-its-way", 4).await?;
+    let spec = |task| static_member(&fixture, task, &topic);
+    let mut goes = Task::open(&fixture, spec(0)).await?;
+    goes.until_owned(4).await?;
+    let mut comes = Task::open(&fixture, spec(1)).await?;
+    within("be asked to let go", async {
+        loop {
+            let limits = BatchLimits { records: 1, bytes: 1 };
+            if let Consumed::Revoked(_) = goes.session.consume(limits, Duration::from_millis(100)).await? {
+                return Ok(());
+            }
+            comes.step().await?;
+        }
+    })
+    .await?;
+    drop(goes);
+    let mut back = Task::open(&fixture, spec(0)).await?;
+    until_split(&mut back, &mut comes).await?;
+    back.close().await?;
+    comes.close().await?;
+    Ok(())
+}
+
+/// A static member that is missed after longer than a case may wait for anything.
+fn static_member(fixture: &Fixture, task: u32, topic: &str) -> SessionSpec {
+    let overrides = [("group.instance.id", fixture.name("member")), ("session.timeout.ms", "120000".to_owned())];
+    SessionSpec {
+        consumer_overrides: BTreeMap::from(overrides.map(|(key, value)| (key.to_owned(), value))),
+        ..fixture.sink("static", task, topic)
+    }
+}
+
+/// Steps until each of two tasks has two of four partitions.
+async fn until_split(one: &mut Task, other: &mut Task) -> Result<()> {
+    within("split the partitions", async {
+        while (one.owned.len(), other.owned.len()) != (2, 2) {
+            one.step().await?;
+            other.step().await?;
+        }
+        Ok(())
+    })
+    .await
 }

@@ -141,7 +141,7 @@ impl Properties {
             *id = format!("{id}-{task}");
         }
         // There the brokers decide who gets what; they hand partitions over one by one, too.
-        if properties.0.get(GROUP_PROTOCOL).is_some_and(|protocol| protocol == "consumer") {
+        if properties.0.get(GROUP_PROTOCOL).is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer")) {
             properties.0.remove(ASSIGNMENT_STRATEGY);
         }
         properties
@@ -178,6 +178,11 @@ impl Properties {
         properties.set("fetch.wait.max.ms", READER_FETCH_WAIT_MS);
         properties.set("enable.partition.eof", "true");
         properties
+    }
+
+    /// Whether a member of a group is handed what it had when it comes back, by a group that its members deal out.
+    pub fn is_static(&self) -> bool {
+        self.0.get(GROUP_INSTANCE_ID).is_some_and(|id| !id.is_empty()) && self.0.contains_key(ASSIGNMENT_STRATEGY)
     }
 
     /// Sets one property.

@@ -2,6 +2,7 @@
 //! would begin again.
 
 use std::collections::{HashMap, VecDeque};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -15,13 +16,16 @@ use super::config::Properties;
 use super::context::{Context, Owner, Rebalance, Rebalances};
 use super::errors::{broker_error, is_fencing, is_refusal};
 use super::gather::Gather;
+use super::membership::Renewal;
 use super::subscribe::Subscription;
 use crate::broker::{BatchLimits, BrokerError, Consumed, PartitionBatch, TopicPartition, TopicPartitionOffset};
 
 /// How long one poll may wait before the consumer looks whether anybody still waits for the answer.
-const POLL_SLICE: Duration = Duration::from_millis(100);
+pub(super) const POLL_SLICE: Duration = Duration::from_millis(100);
 /// How long a rewind waits for the partitions to have been sought.
 const SEEK_WITHIN: Duration = Duration::from_secs(10);
+/// The pause before a partition is sought again that could not be yet.
+const SEEK_PAUSE: Duration = Duration::from_millis(20);
 /// Pausing throws away what was fetched ahead, so a task may be busy for this part of `max.poll.interval.ms` first.
 const PAUSE_AFTER_PART: u32 = 8;
 /// The least and the most that part may come to.
@@ -29,29 +33,30 @@ const PAUSE_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 
 /// A member of a consumer group.
 pub(super) struct GroupConsumer {
-    consumer: BaseConsumer<Context<Rebalances>>,
-    group: String,
-    subscription: Subscription,
-    positions: HashMap<TopicPartition, Position>,
+    pub(super) consumer: BaseConsumer<Context<Rebalances>>,
+    pub(super) group: String,
+    pub(super) subscription: Subscription,
+    pub(super) positions: HashMap<TopicPartition, Position>,
     /// The change that the task was told of and has not answered yet.
-    unanswered: Option<Rebalance>,
+    pub(super) unanswered: Option<Rebalance>,
     /// Messages that were polled and did not fit the last answer.
-    carried: VecDeque<OwnedMessage>,
+    pub(super) carried: VecDeque<OwnedMessage>,
     /// An answer that nobody waited for any more.
-    undelivered: Option<Consumed>,
+    pub(super) undelivered: Option<Consumed>,
     /// Partitions that came while the task stood by: the group has its answer, the task was not told yet.
-    adopted: Vec<TopicPartition>,
-    pause_after: Duration,
-    paused: bool,
+    pub(super) adopted: Vec<TopicPartition>,
+    pub(super) pause_after: Duration,
+    pub(super) paused: bool,
+    pub(super) renewal: Renewal,
 }
 
 /// Where a task stands in a partition; both are unknown until something was read.
 #[derive(Clone, Copy, Debug, Default)]
-struct Position {
+pub(super) struct Position {
     /// Where an abort goes back to.
-    resume: Option<i64>,
+    pub(super) resume: Option<i64>,
     /// What librdkafka hands out next.
-    next: Option<i64>,
+    pub(super) next: Option<i64>,
 }
 
 impl GroupConsumer {
@@ -78,6 +83,7 @@ impl GroupConsumer {
             adopted: Vec::new(),
             pause_after: (interval / PAUSE_AFTER_PART).clamp(PAUSE_AFTER.0, PAUSE_AFTER.1),
             paused: false,
+            renewal: if properties.is_static() { Renewal::Due } else { Renewal::Done },
         };
         member.subscribe(Instant::now())?;
         Ok(member)
@@ -117,93 +123,10 @@ impl GroupConsumer {
         }
     }
 
-    /// Waits, as long as somebody wants to know, for partitions that go. Those that come are taken up here: the group does
-    /// not go on before it has its answer.
-    pub fn stand_by(&mut self, wait: Duration, wanted: &dyn Fn() -> bool) -> Result<Consumed, BrokerError> {
-        match self.undelivered.take() {
-            Some(Consumed::Assigned(partitions)) => self.adopt(partitions)?,
-            Some(change @ (Consumed::Revoked(_) | Consumed::Lost(_))) => return Ok(change),
-            other => self.undelivered = other,
-        }
-        let deadline = Instant::now() + wait;
-        loop {
-            self.subscribe(Instant::now())?;
-            while let Some(change) = self.consumer.context().notes.take() {
-                match change {
-                    Rebalance::Assign(partitions) => self.adopt(partitions)?,
-                    Rebalance::Revoke { partitions, lost } => {
-                        if let Some(change) = self.told_to_go(partitions, lost)? {
-                            return Ok(change);
-                        }
-                    }
-                }
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !wanted() {
-                return Ok(Consumed::Idle);
-            }
-            self.poll_paused(left.min(POLL_SLICE))?;
-        }
-    }
-
     /// Keeps an answer for the next call, because the one that asked for it was given up.
     pub fn keep(&mut self, answer: Consumed) {
         if !matches!(answer, Consumed::Idle) {
             self.undelivered = Some(answer);
-        }
-    }
-
-    /// Takes partitions up.
-    pub fn accept(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<(), BrokerError> {
-        let failed = |error| broker_error(format!("take partitions of group {} up", self.group), &error);
-        let (mut list, mut sought) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for (place, offset) in partitions {
-            match (self.adopted.contains(place), offset) {
-                (true, None) => Ok(()),
-                (true, Some(offset)) => {
-                    // What came of it meanwhile is of elsewhere.
-                    self.carried.retain(|message| !is_from(message, place));
-                    sought.add_partition_offset(&place.topic, place.partition, Offset::Offset(*offset))
-                }
-                // Without an offset librdkafka asks the group for the committed one.
-                (false, offset) => {
-                    let offset = offset.map_or(Offset::Invalid, Offset::Offset);
-                    list.add_partition_offset(&place.topic, place.partition, offset)
-                }
-            }
-            .map_err(failed)?;
-        }
-        if self.unanswered.is_some() || list.count() > 0 {
-            self.consumer.incremental_assign(&list).map_err(failed)?;
-        }
-        if sought.count() > 0 {
-            let sought = self.consumer.seek_partitions(sought, SEEK_WITHIN).map_err(failed)?;
-            sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)?;
-        }
-        for (place, offset) in partitions {
-            self.positions.insert(place.clone(), Position { resume: *offset, next: *offset });
-        }
-        self.adopted.retain(|adopted| !partitions.iter().any(|(place, _)| place == adopted));
-        self.unanswered = None;
-        Ok(())
-    }
-
-    /// Lets partitions go.
-    pub fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
-        self.carried.retain(|message| !partitions.iter().any(|place| is_from(message, place)));
-        if let Some(Consumed::Batches(batches)) = &mut self.undelivered {
-            batches.retain(|batch| !partitions.contains(&batch.partition));
-        }
-        if matches!(&self.undelivered, Some(Consumed::Batches(batches)) if batches.is_empty()) {
-            self.undelivered = None;
-        }
-        for place in partitions {
-            self.positions.remove(place);
-        }
-        // With those of which the task was never told.
-        match self.unanswered.take() {
-            Some(Rebalance::Revoke { partitions, .. }) => self.unassign(&partitions),
-            _ => self.unassign(partitions),
         }
     }
 
@@ -244,12 +167,24 @@ impl GroupConsumer {
                     .map_err(|error| broker_error(format!("rewind {place}"), &error))?;
             }
         }
+        self.seek(list).map_err(|error| broker_error(format!("rewind group {}", self.group), &error))
+    }
+
+    /// Goes elsewhere in partitions. One of which the group's offset is still being asked for cannot be sought yet.
+    pub(super) fn seek(&self, list: TopicPartitionList) -> Result<(), KafkaError> {
         if list.count() == 0 {
             return Ok(());
         }
-        let failed = |error| broker_error(format!("rewind group {}", self.group), &error);
-        let sought = self.consumer.seek_partitions(list, SEEK_WITHIN).map_err(failed)?;
-        sought.elements().iter().try_for_each(|element| element.error()).map_err(failed)
+        let deadline = Instant::now() + SEEK_WITHIN;
+        loop {
+            let sought = self.consumer.seek_partitions(list.clone(), SEEK_WITHIN)?;
+            match sought.elements().iter().try_for_each(|element| element.error()) {
+                Err(error) if error.rdkafka_error_code() == Some(Code::State) && Instant::now() < deadline => {
+                    thread::sleep(SEEK_PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Keeps the membership while the task is busy for so long. Fetching is paused, so that a poll brings no records.
@@ -260,40 +195,8 @@ impl GroupConsumer {
         self.poll_paused(Duration::ZERO)
     }
 
-    /// Leaves the group.
-    pub fn close(mut self) {
-        self.consumer.context().notes.close();
-        // librdkafka waits for these answers before it lets go.
-        let mut waiting: Vec<Rebalance> = self.unanswered.take().into_iter().collect();
-        while let Some(change) = self.consumer.context().notes.take() {
-            waiting.push(change);
-        }
-        for change in waiting {
-            let answered = match change {
-                Rebalance::Assign(_) => self.consumer.incremental_assign(&TopicPartitionList::new()),
-                Rebalance::Revoke { partitions, .. } => self.consumer.incremental_unassign(&list(&partitions)),
-            };
-            if let Err(error) = answered {
-                tracing::debug!(group = self.group, %error, "a rebalance was over before it was answered");
-            }
-        }
-    }
-
-    fn subscribe(&mut self, now: Instant) -> Result<(), BrokerError> {
-        let Some(names) = self.subscription.changed(now) else { return Ok(()) };
-        tracing::debug!(group = self.group, topics = ?names, "subscribe");
-        if names.is_empty() {
-            self.consumer.unsubscribe();
-            return Ok(());
-        }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.consumer
-            .subscribe(&names)
-            .map_err(|error| broker_error(format!("subscribe group {} to {}", self.group, names.join(", ")), &error))
-    }
-
     /// Polls for what the group has to say: nothing is fetched meanwhile.
-    fn poll_paused(&mut self, wait: Duration) -> Result<(), BrokerError> {
+    pub(super) fn poll_paused(&mut self, wait: Duration) -> Result<(), BrokerError> {
         if !self.paused {
             let assigned = self.assigned()?;
             self.consumer
@@ -328,58 +231,6 @@ impl GroupConsumer {
 
     fn changed(&mut self) -> bool {
         self.unanswered.is_none() && self.consumer.context().notes.is_waiting()
-    }
-
-    /// Answers for the task that partitions are taken up, and keeps them from it until it asks.
-    fn adopt(&mut self, partitions: Vec<TopicPartition>) -> Result<(), BrokerError> {
-        let failed = |error| broker_error(format!("take partitions of group {} up", self.group), &error);
-        let list = list(&partitions);
-        self.consumer.incremental_assign(&list).map_err(failed)?;
-        if self.paused {
-            self.consumer.pause(&list).map_err(failed)?;
-        }
-        self.unanswered = None;
-        self.adopted.extend(partitions);
-        Ok(())
-    }
-
-    /// What to tell the task of partitions that go: those that it was told of. Without any the answer is given here.
-    fn told_to_go(&mut self, partitions: Vec<TopicPartition>, lost: bool) -> Result<Option<Consumed>, BrokerError> {
-        let known: Vec<_> = partitions.iter().filter(|place| !self.adopted.contains(place)).cloned().collect();
-        self.adopted.retain(|place| !partitions.contains(place));
-        if known.is_empty() {
-            self.carried.retain(|message| !partitions.iter().any(|place| is_from(message, place)));
-            self.unassign(&partitions)?;
-            return Ok(None);
-        }
-        let lost = lost || self.consumer.assignment_lost();
-        self.unanswered = Some(Rebalance::Revoke { partitions, lost });
-        Ok(Some(if lost { Consumed::Lost(known) } else { Consumed::Revoked(known) }))
-    }
-
-    fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
-        self.consumer
-            .incremental_unassign(&list(partitions))
-            .map_err(|error| broker_error(format!("let partitions of group {} go", self.group), &error))
-    }
-
-    /// The next change to tell the task of. One that changes nothing is answered here.
-    fn next_rebalance(&mut self) -> Result<Option<Consumed>, BrokerError> {
-        while let Some(change) = self.consumer.context().notes.take() {
-            match change {
-                Rebalance::Assign(partitions) if partitions.is_empty() => self.adopt(partitions)?,
-                Rebalance::Assign(partitions) => {
-                    self.unanswered = Some(Rebalance::Assign(partitions.clone()));
-                    return Ok(Some(Consumed::Assigned(partitions)));
-                }
-                Rebalance::Revoke { partitions, lost } => {
-                    if let Some(change) = self.told_to_go(partitions, lost)? {
-                        return Ok(Some(change));
-                    }
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// What is there within the limits; waits for the first record only.
@@ -441,16 +292,8 @@ fn check(consumer: &BaseConsumer<Context<Rebalances>>, group: &str, error: &Kafk
     })
 }
 
-fn is_from(message: &OwnedMessage, place: &TopicPartition) -> bool {
+pub(super) fn is_from(message: &OwnedMessage, place: &TopicPartition) -> bool {
     message.partition() == place.partition && message.topic() == &*place.topic
-}
-
-fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for place in partitions {
-        list.add_partition(&place.topic, place.partition);
-    }
-    list
 }
 
 /// The offsets of a commit, as librdkafka takes them.

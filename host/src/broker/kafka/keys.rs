@@ -33,13 +33,21 @@ impl OffsetKeys {
         format!("[{},{}]", Value::from(self.connector.as_str()), offset.partition).into_bytes()
     }
 
+    /// The keys under which a source partition's offset is written: Sandbar's own, and those that others gave it. Whoever
+    /// wrote those finds the newest offset there when they come back, and what is old never looks newer.
+    pub fn all(&self, offset: &SourceOffset, foreign: &BTreeMap<String, Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+        let others = foreign.get(&offset.partition).into_iter().flatten().cloned();
+        std::iter::once(self.key(offset)).chain(others).collect()
+    }
+
     /// The source partition of a key, if it is the connector's. Another writer may have spaced or ordered its JSON
     /// otherwise.
     pub fn spelling(&self, key: &[u8]) -> Option<Spelling> {
         let (connector, partition): (String, Value) = serde_json::from_slice(key).ok()?;
         let partition = SourceOffset { partition: partition.to_string(), offset: None };
         let own = self.key(&partition) == key;
-        (connector == self.connector).then_some(Spelling { partition: partition.partition, own })
+        let foreign = (!own).then(|| key.to_vec());
+        (connector == self.connector).then_some(Spelling { partition: partition.partition, foreign })
     }
 }
 
@@ -48,8 +56,8 @@ impl OffsetKeys {
 pub(super) struct Spelling {
     /// The source partition, canonical JSON.
     pub partition: String,
-    /// Whether the key is the one that Sandbar itself writes.
-    pub own: bool,
+    /// The key, if it is not the one that Sandbar itself writes.
+    pub foreign: Option<Vec<u8>>,
 }
 
 /// The last record of a key.
@@ -63,17 +71,23 @@ pub(super) struct Last<K> {
     pub value: Option<Vec<u8>>,
 }
 
-/// The offset of each source partition. Keys that spell one alike lie in different partitions of the topic, so that only
-/// the time tells which of them was written last; at the same time it is Sandbar's own.
-pub(super) fn newest_offsets(all: Vec<Last<Spelling>>) -> BTreeMap<String, Vec<u8>> {
+/// The offset of each source partition, and the keys by which others know it. Keys that spell one partition lie in
+/// different partitions of the topic, so that only the time tells which of them was written last; at the same time it is
+/// Sandbar's own.
+pub(super) fn newest_offsets(all: Vec<Last<Spelling>>) -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, Vec<Vec<u8>>>) {
     let mut newest: BTreeMap<String, Last<bool>> = BTreeMap::new();
-    for Last { what: Spelling { partition, own }, timestamp, value } in all {
+    let mut foreign: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for Last { what: Spelling { partition, foreign: key }, timestamp, value } in all {
+        let own = key.is_none();
+        if let Some(key) = key {
+            foreign.entry(partition.clone()).or_default().push(key);
+        }
         let is_older = |other: &Last<bool>| (timestamp, own) < (other.timestamp, other.what);
         if !newest.get(&partition).is_some_and(is_older) {
             newest.insert(partition, Last { what: own, timestamp, value });
         }
     }
-    newest.into_iter().filter_map(|(partition, last)| Some((partition, last.value?))).collect()
+    (newest.into_iter().filter_map(|(partition, last)| Some((partition, last.value?))).collect(), foreign)
 }
 
 /// Canonical JSON of an offset; `None` where it is no JSON.
@@ -140,7 +154,7 @@ mod tests {
         let offset = SourceOffset { partition: r#"{"file":"a","host":"b"}"#.into(), offset: None };
         let key = keys.key(&offset);
         assert_eq!(key, br#"["my \"own\"",{"file":"a","host":"b"}]"#);
-        assert_eq!(keys.spelling(&key), Some(Spelling { partition: offset.partition, own: true }));
+        assert_eq!(keys.spelling(&key), Some(Spelling { partition: offset.partition, foreign: None }));
         assert_eq!(OffsetKeys::new("other").spelling(&key), None);
         assert_eq!(keys.spelling(b"no JSON"), None);
     }
@@ -148,19 +162,20 @@ mod tests {
     #[test]
     fn json_of_another_writer_becomes_canonical() {
         let keys = OffsetKeys::new("c");
-        let expected = Spelling { partition: r#"{"a":2,"b":1}"#.to_owned(), own: false };
-        assert_eq!(keys.spelling(br#"["c", {"b": 1, "a": 2}]"#), Some(expected));
+        let theirs = br#"["c", {"b": 1, "a": 2}]"#;
+        let expected = Spelling { partition: r#"{"a":2,"b":1}"#.to_owned(), foreign: Some(theirs.to_vec()) };
+        assert_eq!(keys.spelling(theirs), Some(expected));
         assert_eq!(offset_value(br#"{"pos": 7}"#).as_deref(), Some(r#"{"pos":7}"#));
     }
 
     #[test]
     fn of_several_spellings_the_one_that_was_written_last_counts() {
-        let last = |own, timestamp, value: Option<&str>| Last {
-            what: Spelling { partition: "{}".to_owned(), own },
+        let last = |own: bool, timestamp, value: Option<&str>| Last {
+            what: Spelling { partition: "{}".to_owned(), foreign: (!own).then(|| b"[\"c\", {}]".to_vec()) },
             timestamp: Some(timestamp),
             value: value.map(|value| value.as_bytes().to_vec()),
         };
-        let newest = |all| newest_offsets(all).remove("{}").map(|value| String::from_utf8(value).unwrap());
+        let newest = |all| newest_offsets(all).0.remove("{}").map(|value| String::from_utf8(value).unwrap());
         for (all, expected) in [
             ([last(true, 1, Some("own")), last(false, 2, Some("other"))], Some("other")),
             ([last(true, 2, Some("own")), last(false, 1, Some("other"))], Some("own")),
@@ -173,6 +188,18 @@ mod tests {
         }
         let all = vec![last(false, 2, Some("other")), last(true, 2, Some("own"))];
         assert_eq!(newest(all).as_deref(), Some("own"), "whichever comes first");
+    }
+
+    #[test]
+    fn whoever_spells_a_key_otherwise_is_kept_up_to_date() {
+        let keys = OffsetKeys::new("c");
+        let theirs = br#"["c", {"b": 1, "a": 2}]"#.to_vec();
+        let what = keys.spelling(&theirs).unwrap();
+        let (_, foreign) = newest_offsets(vec![Last { what, timestamp: None, value: None }]);
+        let offset = |partition: &str| SourceOffset { partition: partition.to_owned(), offset: None };
+        let own = br#"["c",{"a":2,"b":1}]"#.to_vec();
+        assert_eq!(keys.all(&offset(r#"{"a":2,"b":1}"#), &foreign), [own, theirs]);
+        assert_eq!(keys.all(&offset("{}"), &foreign), [br#"["c",{}]"#.to_vec()]);
     }
 
     #[test]

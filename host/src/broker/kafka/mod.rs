@@ -1,6 +1,7 @@
 //! The broker that is Apache Kafka, by way of librdkafka. Nothing outside this folder names rdkafka.
 //!
-//! - `actor` runs a session: one thread that makes the blocking calls, with `consume` (the group's member),
+//! - `actor` runs a session: one thread that makes the blocking calls, with `consume` (what a group's member reads),
+//!   `membership` (how it answers the group),
 //!   `transaction` (the producer), `subscribe` (names and patterns), `gather` (messages to batches) and `produce`.
 //! - `session` is that session's asynchronous face; `check` looks batches over before they are staged; `keys` says how
 //!   offsets and state lie in Kafka.
@@ -16,6 +17,7 @@ mod context;
 mod errors;
 mod gather;
 mod keys;
+mod membership;
 mod produce;
 mod reader;
 mod session;

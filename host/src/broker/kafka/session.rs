@@ -37,6 +37,8 @@ pub(super) struct KafkaSession {
     settings: TopicSettings,
     input: Option<Input>,
     offsets: OffsetKeys,
+    /// Keys by which others know source partitions of the connector.
+    foreign: BTreeMap<String, Vec<Vec<u8>>>,
     state: StateKeys,
     max_bytes: usize,
 }
@@ -77,6 +79,7 @@ impl KafkaSession {
             options,
             admin,
             offsets: OffsetKeys::new(connector),
+            foreign: BTreeMap::new(),
             state: StateKeys::new(worker_group, connector, *task),
             settings: spec.topic_settings,
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
@@ -101,12 +104,14 @@ impl KafkaSession {
         if !commit.source_offsets.is_empty() {
             let topic = &self.options.offset_storage_topic;
             self.admin.ensure(topic, &self.own_settings(OFFSET_PARTITIONS)).await?;
-            records.extend(commit.source_offsets.iter().map(|offset| OwnRecord {
-                topic: topic.clone(),
-                partition: None,
-                key: self.offsets.key(offset),
-                value: offset.offset.clone().map(String::into_bytes),
-            }));
+            for offset in &commit.source_offsets {
+                records.extend(self.offsets.all(offset, &self.foreign).into_iter().map(|key| OwnRecord {
+                    topic: topic.clone(),
+                    partition: None,
+                    key,
+                    value: offset.offset.clone().map(String::into_bytes),
+                }));
+            }
         }
         if !commit.state.is_empty() {
             let topic = self.state.topic();
@@ -221,7 +226,8 @@ impl Session for KafkaSession {
         let keys = self.offsets.clone();
         let wanted = move |key: &[u8]| keys.spelling(key);
         let last = self.load(self.options.offset_storage_topic.clone(), |_| None, wanted).await?;
-        let newest = newest_offsets(last);
+        let (newest, foreign) = newest_offsets(last);
+        self.foreign = foreign;
         let mut offsets = Vec::with_capacity(newest.len());
         for (partition, value) in newest {
             match offset_value(&value) {

@@ -192,7 +192,7 @@ impl Transactions {
             serve(&self.producer);
             if !is_retriable(&error) || Instant::now() >= deadline {
                 let mut failed = self.failed(&format!("abort transaction {}", self.id), &error);
-                if failed.kind != BrokerErrorKind::Fenced {
+                if !matches!(failed.kind, BrokerErrorKind::Fenced | BrokerErrorKind::Expired) {
                     failed.kind = BrokerErrorKind::Fatal;
                 }
                 return Err(failed);
@@ -236,8 +236,9 @@ impl Transactions {
             return BrokerError::fatal(error.operation, reason);
         }
         match self.open.as_ref().map(Begun::age).filter(|age| *age >= self.timeout) {
-            // The coordinator ends such a transaction as a rival would. Whether there is one shows when a new session asks.
-            Some(age) => BrokerError::fatal(
+            // The coordinator ends such a transaction as a rival would.
+            Some(age) => BrokerError::new(
+                BrokerErrorKind::Expired,
                 error.operation,
                 format!(
                     "the transaction was open for {age:.1?} and transaction.timeout.ms is {}: the broker gave it up ({reason})",
