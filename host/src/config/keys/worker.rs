@@ -19,7 +19,8 @@ keys! {
 
     /// The folder that is watched for plugins and connector definitions.
     PLUGINS = "plugins", Kind::Path, Some("plugins"), NONE;
-    /// The folder the worker keeps its own data in: the embedded broker's log, the cache.
+    /// The folder the worker keeps its own data in: the embedded broker's log, the cache, its name in the worker group, what
+    /// operators want of connectors, versions in quarantine.
     DATA = "data", Kind::Path, Some("data"), NONE;
     /// The folder of compiled plugins; only the worker may be able to write there. Without it, `cache` in the data
     /// folder.
