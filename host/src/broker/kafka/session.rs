@@ -26,6 +26,9 @@ use crate::broker::{
 const COMMANDS: usize = 16;
 /// How long open transactions may hold up the loading of offsets or state: longer than any lasts.
 const DECIDED_WITHIN: Duration = Duration::from_secs(15);
+/// How much longer than a transaction may be open any call may take: an abort waits for an answer, may have to open another
+/// producer, and seeks.
+const OVERDUE: Duration = Duration::from_secs(40);
 /// How long the loading itself may take.
 const LOAD_WITHIN: Duration = Duration::from_secs(120);
 
@@ -41,6 +44,10 @@ pub(super) struct KafkaSession {
     foreign: BTreeMap<String, Vec<Vec<u8>>>,
     state: StateKeys,
     max_bytes: usize,
+    /// Longer than any call takes that ends.
+    patience: Duration,
+    /// Whether the thread did not answer in time.
+    left_behind: bool,
 }
 
 impl KafkaSession {
@@ -58,6 +65,7 @@ impl KafkaSession {
         let producer =
             Properties::producer(&options, &spec.producer_overrides, &transactional_id, spec.transaction_timeout);
         let max_bytes = producer.number("message.max.bytes", MESSAGE_MAX_BYTES);
+        let patience = Duration::from_millis(producer.number("transaction.timeout.ms", 60_000)) + OVERDUE;
         let consumer = input.as_ref().map(|Input { group, topics }| {
             (Properties::consumer(&options, &spec.consumer_overrides, group, *task), group.clone(), topics.clone())
         });
@@ -83,11 +91,20 @@ impl KafkaSession {
             state: StateKeys::new(worker_group, connector, *task),
             settings: spec.topic_settings,
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            patience,
+            left_behind: false,
             input: spec.input,
         })
     }
 
-    async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BrokerError> {
+    /// Has the thread do something, for as long as that may take. librdkafka has calls that do not keep their own limits: after
+    /// a connection broke at the wrong moment `rd_kafka_send_offsets_to_transaction` waits for ever, seen twice in some
+    /// two hundred broken connections. Such a thread is left behind, and whoever opens the session anew fences what it had
+    /// begun.
+    async fn call<T>(&mut self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BrokerError> {
+        if self.left_behind {
+            return Err(ended());
+        }
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(command(reply)).map_err(|error| match error {
             TrySendError::Full(_) => {
@@ -95,7 +112,12 @@ impl KafkaSession {
             }
             TrySendError::Disconnected(_) => ended(),
         })?;
-        answer.await.map_err(|_| ended())?
+        if let Ok(answer) = tokio::time::timeout(self.patience, answer).await {
+            return answer.map_err(|_| ended())?;
+        }
+        self.left_behind = true;
+        let message = format!("librdkafka has not answered for {:?}; the session is given up", self.patience);
+        Err(BrokerError::fatal("call Kafka", message))
     }
 
     /// Source offsets and state as records, their topics created where they are missing.
@@ -247,11 +269,42 @@ impl Session for KafkaSession {
         Ok(last.into_iter().filter_map(|Last { what, value, .. }| Some((what.into(), value?.into()))).collect())
     }
 
-    async fn close(self: Box<Self>) -> Result<(), BrokerError> {
+    async fn close(mut self: Box<Self>) -> Result<(), BrokerError> {
         self.call(Command::Close).await
     }
 }
 
 fn ended() -> BrokerError {
     BrokerError::fatal("call Kafka", "the session's thread has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerErrorKind;
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_answer_is_left_behind() {
+        let options = Arc::new(KafkaOptions::new("nowhere:9092"));
+        let (commands, _received) = sync_channel(COMMANDS);
+        let mut session = KafkaSession {
+            commands,
+            admin: Arc::new(Admin::new(&options)),
+            options,
+            settings: TopicSettings::default(),
+            input: None,
+            offsets: OffsetKeys::new("orders"),
+            foreign: BTreeMap::new(),
+            state: StateKeys::new("workers", "orders", 0),
+            max_bytes: 0,
+            patience: Duration::from_millis(1),
+            left_behind: false,
+        };
+        let error = session.commit(Commit::default()).await.unwrap_err();
+        assert!(error.kind == BrokerErrorKind::Fatal && error.message.contains("has not answered"), "{error}");
+        // No call waits for it any more.
+        session.patience = Duration::from_secs(3600);
+        assert_eq!(session.abort().await.unwrap_err(), ended());
+        assert_eq!(Box::new(session).close().await.unwrap_err(), ended());
+    }
 }
