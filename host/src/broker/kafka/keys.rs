@@ -35,7 +35,7 @@ impl OffsetKeys {
 
     /// The keys under which a source partition's offset is written: Sandbar's own, and those that others gave it. Whoever
     /// wrote those finds the newest offset there when they come back, and what is old never looks newer.
-    pub fn all(&self, offset: &SourceOffset, foreign: &BTreeMap<String, Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+    pub fn all(&self, offset: &SourceOffset, foreign: &Foreign) -> Vec<Vec<u8>> {
         let others = foreign.get(&offset.partition).into_iter().flatten().cloned();
         std::iter::once(self.key(offset)).chain(others).collect()
     }
@@ -50,6 +50,9 @@ impl OffsetKeys {
         (connector == self.connector).then_some(Spelling { partition: partition.partition, foreign })
     }
 }
+
+/// The keys by which others know source partitions.
+pub(super) type Foreign = BTreeMap<String, Vec<Vec<u8>>>;
 
 /// A source partition as a key spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +77,9 @@ pub(super) struct Last<K> {
 /// The offset of each source partition, and the keys by which others know it. Keys that spell one partition lie in
 /// different partitions of the topic, so that only the time tells which of them was written last; at the same time it is
 /// Sandbar's own.
-pub(super) fn newest_offsets(all: Vec<Last<Spelling>>) -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, Vec<Vec<u8>>>) {
+pub(super) fn newest_offsets(all: Vec<Last<Spelling>>) -> (BTreeMap<String, Vec<u8>>, Foreign) {
     let mut newest: BTreeMap<String, Last<bool>> = BTreeMap::new();
-    let mut foreign: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut foreign = Foreign::new();
     for Last { what: Spelling { partition, foreign: key }, timestamp, value } in all {
         let own = key.is_none();
         if let Some(key) = key {

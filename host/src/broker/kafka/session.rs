@@ -13,7 +13,7 @@ use super::actor::{self, Command, Reply, Setup};
 use super::admin::{Admin, blocking};
 use super::check::{MESSAGE_MAX_BYTES, prepare};
 use super::config::{KafkaOptions, Properties, check_overrides};
-use super::keys::{Last, OFFSET_PARTITIONS, OffsetKeys, StateKeys, newest_offsets, offset_value};
+use super::keys::{Foreign, Last, OFFSET_PARTITIONS, OffsetKeys, StateKeys, newest_offsets, offset_value};
 use super::reader::Cursor;
 use super::subscribe::matching;
 use super::transaction::OwnRecord;
@@ -41,7 +41,7 @@ pub(super) struct KafkaSession {
     input: Option<Input>,
     offsets: OffsetKeys,
     /// Keys by which others know source partitions of the connector.
-    foreign: BTreeMap<String, Vec<Vec<u8>>>,
+    foreign: Foreign,
     state: StateKeys,
     max_bytes: usize,
     /// Longer than any call takes that ends.
@@ -87,7 +87,7 @@ impl KafkaSession {
             options,
             admin,
             offsets: OffsetKeys::new(connector),
-            foreign: BTreeMap::new(),
+            foreign: Foreign::new(),
             state: StateKeys::new(worker_group, connector, *task),
             settings: spec.topic_settings,
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
@@ -294,7 +294,7 @@ mod tests {
             settings: TopicSettings::default(),
             input: None,
             offsets: OffsetKeys::new("orders"),
-            foreign: BTreeMap::new(),
+            foreign: Foreign::new(),
             state: StateKeys::new("workers", "orders", 0),
             max_bytes: 0,
             patience: Duration::from_millis(1),
