@@ -85,6 +85,9 @@ impl Member {
             Err(error) => {
                 // It has done nothing yet.
                 let _ = session.close().await;
+                if error.kind != BrokerErrorKind::Fatal {
+                    return Err(error);
+                }
                 let message = format!("{}; it needs {SLOTS} partitions: delete it, and it is made anew", error.message);
                 Err(BrokerError { message, ..error })
             }

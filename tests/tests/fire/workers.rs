@@ -1,5 +1,6 @@
 //! Two workers of one group, under load: one of them goes every few seconds, in good order, killed, or standing still for
-//! longer than its group waits, and comes back under its own name or a new one. Tasks and partitions move each time.
+//! longer than its group waits, and comes back under its own name or a new one. Its partitions
+//! move each time, its slots where it is missed.
 
 use std::time::Duration;
 
