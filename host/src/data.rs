@@ -1,10 +1,12 @@
 //! A worker's own folder: one host at a time works in it, and it keeps the name by which the worker group knows the worker.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+
+use crate::whole_file;
 
 /// The file whose lock shows that a host runs on the folder.
 const LOCK_FILE: &str = "sandbar.lock";
@@ -67,18 +69,15 @@ fn name(data: &Path) -> anyhow::Result<String> {
             Ok(name.to_owned())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_name(data, &path).with_context(|| format!("{} cannot be written", path.display()))
+            make_name(&path).with_context(|| format!("{} cannot be written", path.display()))
         }
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
 }
 
-fn make_name(data: &Path, path: &Path) -> io::Result<String> {
+fn make_name(path: &Path) -> io::Result<String> {
     let name = format!("{:016x}", getrandom::u64().map_err(io::Error::other)?);
-    let mut file = tempfile::NamedTempFile::new_in(data)?;
-    writeln!(file, "{name}")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
+    whole_file::replace(path, format!("{name}\n").as_bytes())?;
     Ok(name)
 }
 

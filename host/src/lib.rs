@@ -19,4 +19,5 @@ pub mod sandbox;
 pub mod task;
 mod text;
 pub mod trust;
+mod whole_file;
 pub mod wiring;

@@ -2,13 +2,14 @@
 //! all, and read with errors that name the file.
 
 use std::fmt::Display;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
+
+use crate::whole_file;
 
 /// What a file holds; the default where there is no file.
 pub(super) fn read<T: DeserializeOwned + Default>(file: &Path) -> io::Result<T> {
@@ -31,24 +32,11 @@ pub(super) fn not_understood(file: &Path, error: impl Display) -> io::Error {
 pub(super) async fn write(file: PathBuf, content: &(impl Serialize + Sync)) -> io::Result<()> {
     let content = serde_json::to_vec_pretty(content)?;
     let written = spawn_blocking(move || {
-        let done = replace(&file, &content);
+        let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let done = folder.and_then(|()| whole_file::replace(&file, &content));
         done.map_err(|error| io::Error::new(error.kind(), format!("{} cannot be written: {error}", file.display())))
     });
     written.await.map_err(io::Error::other)?
-}
-
-/// Whole or not at all: a new file takes the place of the old one.
-fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let part = file.with_extension("json.part");
-    let mut to = File::create(&part)?;
-    to.write_all(content)?;
-    to.sync_all()?;
-    std::fs::rename(&part, file)?;
-    // The name is in the folder.
-    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The key that only this host has: what it signs in the cache nobody else could have written.
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -11,6 +11,7 @@ use super::Cache;
 use super::error::{At as _, CacheError, CacheFault};
 use super::folder;
 use crate::digest::Digest;
+use crate::whole_file;
 
 /// How long a code is.
 pub(super) const MAC_BYTES: usize = 32;
@@ -37,17 +38,7 @@ impl Key {
         }
         let mut key = [0; Cache::KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other).at(&path)?;
-        // Only its owner may read a temporary file, from the beginning.
-        let made = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(data)?;
-            file.write_all(&key)?;
-            file.as_file().sync_all()?;
-            match file.persist_noclobber(&path) {
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                persisted => persisted.map(drop).map_err(|error| error.error),
-            }
-        };
-        made().at(&path)?;
+        whole_file::create(&path, &key).at(&path)?;
         Self::read(&path)?.ok_or_else(|| CacheError::new(&path, io::Error::from(io::ErrorKind::NotFound)))
     }
 
