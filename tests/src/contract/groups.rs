@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use sandbar::broker::{BatchLimits, Consumed, Topics};
 
-use super::fixture::{Fixture, WAIT, numbers, rows, settings, within};
+use super::fixture::{Fixture, LIMITS, WAIT, numbers, rows, settings, within};
 use super::task::Task;
 
 /// Two sessions split four partitions; when one closes, the other takes over; each record counts once.
@@ -14,7 +14,7 @@ pub async fn two_sessions_share_the_partitions(fixture: &Fixture) -> Result<()> 
     let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
     first.until_owned(4).await?;
     let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
-    until_split(&mut first, &mut second).await?;
+    until_split(&mut first, &mut second, 2).await?;
 
     fixture.write_numbers(&topic, 200..400).await?;
     within("read everything", async {
@@ -56,7 +56,7 @@ pub async fn a_partition_moves_only_once_released(fixture: &Fixture) -> Result<(
     let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
     let revoked = within("be asked to let go", async {
         loop {
-            if let Consumed::Revoked(partitions) = first.session.consume(super::fixture::LIMITS, WAIT).await? {
+            if let Consumed::Revoked(partitions) = first.session.consume(LIMITS, WAIT).await? {
                 return Ok(partitions);
             }
             early(&mut second).await?;
@@ -108,7 +108,7 @@ pub async fn a_session_may_begin_at_its_own_offsets(fixture: &Fixture) -> Result
     let mut task = Task::open(fixture, fixture.sink("own", 0, &topic)).await?;
     within("be assigned", async {
         loop {
-            if let Consumed::Assigned(partitions) = task.session.consume(super::fixture::LIMITS, WAIT).await? {
+            if let Consumed::Assigned(partitions) = task.session.consume(LIMITS, WAIT).await? {
                 let offsets = partitions.into_iter().map(|p| (p, Some(seventh))).collect();
                 return Ok(task.session.accept(offsets).await?);
             }
@@ -222,135 +222,10 @@ pub async fn limits_bound_an_answer(fixture: &Fixture) -> Result<()> {
     Ok(())
 }
 
-/// A task that can take no records still lets go what is to move; nothing of it is lost or read twice.
-pub async fn a_session_that_stands_by_lets_partitions_go(fixture: &Fixture) -> Result<()> {
-    let topic = fixture.topic("standing-by", 2).await?;
-    fixture.write_numbers(&topic, 0..40).await?;
-    let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
-    first.until_pending(40).await?;
-    first.commit().await?;
-    fixture.write_numbers(&topic, 40..80).await?;
-    let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
-    within("hand over", async {
-        while second.owned.is_empty() {
-            stand_by(&mut first).await?;
-            second.step().await?;
-        }
-        Ok(())
-    })
-    .await?;
-    ensure!(first.owned.len() == 1 && first.pending.is_empty(), "what stays is no news: {:?}", first.owned);
-    read_rest(first, second, 40..80).await
-}
-
-/// What a session is given while it stands by is told later, and may go elsewhere before that: the group does not wait.
-pub async fn what_comes_while_a_session_stands_by_waits_for_it(fixture: &Fixture) -> Result<()> {
-    let topic = fixture.topic("waiting", 4).await?;
-    fixture.write_numbers(&topic, 0..80).await?;
-    let mut first = Task::open(fixture, fixture.sink("three", 0, &topic)).await?;
-    first.until_pending(80).await?;
-    first.commit().await?;
-    let mut second = Task::open(fixture, fixture.sink("three", 1, &topic)).await?;
-    until_split(&mut first, &mut second).await?;
-    fixture.write_numbers(&topic, 80..160).await?;
-    let mut all = first.close().await?;
-    // The second one is given everything, and does not know it when a third one comes and is given some of that.
-    let mut third = Task::open(fixture, fixture.sink("three", 2, &topic)).await?;
-    within("hand over what nobody was told of", async {
-        while third.owned.len() < 2 {
-            stand_by(&mut second).await?;
-            step_and_commit(&mut third).await?;
-        }
-        Ok(())
-    })
-    .await?;
-    within("read everything", async {
-        while all.len() + second.done.len() + third.done.len() < 160 {
-            step_and_commit(&mut second).await?;
-            step_and_commit(&mut third).await?;
-        }
-        Ok(())
-    })
-    .await?;
-    all.extend(second.close().await?);
-    all.extend(third.close().await?);
-    assert_eq!(numbers(&all), (0..160).collect::<Vec<_>>());
-    Ok(())
-}
-
-/// A partition that was let go while its task stood by is read again when it comes back to it.
-pub async fn a_partition_that_comes_back_is_read_on(fixture: &Fixture) -> Result<()> {
-    let topic = fixture.topic("back", 2).await?;
-    let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
-    first.until_owned(2).await?;
-    let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
-    within("hand over", async {
-        while second.owned.is_empty() {
-            stand_by(&mut first).await?;
-            second.step().await?;
-        }
-        Ok(())
-    })
-    .await?;
-    second.close().await?;
-    first.until_owned(2).await?;
-    fixture.write_numbers(&topic, 0..40).await?;
-    first.until_pending(40).await?;
-    assert_eq!(numbers(&first.pending), (0..40).collect::<Vec<_>>());
-    first.close().await?;
-    Ok(())
-}
-
-/// What came while a session stood by may begin at an offset of its own, as anything else.
-pub async fn what_came_meanwhile_may_begin_at_its_own_offsets(fixture: &Fixture) -> Result<()> {
-    let topic = fixture.topic("own-later", 2).await?;
-    let mut first = Task::open(fixture, fixture.sink("pair", 0, &topic)).await?;
-    first.until_owned(2).await?;
-    let mut second = Task::open(fixture, fixture.sink("pair", 1, &topic)).await?;
+/// Steps until each of two tasks has so many partitions.
+pub(super) async fn until_split(first: &mut Task, second: &mut Task, each: usize) -> Result<()> {
     within("split the partitions", async {
-        while (first.owned.len(), second.owned.len()) != (1, 1) {
-            step_and_commit(&mut first).await?;
-            step_and_commit(&mut second).await?;
-        }
-        Ok(())
-    })
-    .await?;
-    fixture.write_numbers(&topic, 0..40).await?;
-    let moves = first.owned.first().context("it has one")?.clone();
-    first.close().await?;
-    // It does not know yet what it is given: the first answer afterwards tells.
-    let told = within("be told", async {
-        loop {
-            stand_by(&mut second).await?;
-            match second.session.consume(super::fixture::LIMITS, WAIT).await? {
-                Consumed::Assigned(partitions) => return Ok(partitions),
-                Consumed::Idle | Consumed::Batches(_) => {}
-                other => anyhow::bail!("{other:?}"),
-            }
-        }
-    })
-    .await?;
-    ensure!(told == [moves.clone()], "{told:?}");
-    second.session.accept(vec![(moves.clone(), Some(5))]).await?;
-    let first = within("read what moved", async {
-        loop {
-            if let Consumed::Batches(batches) = second.session.consume(super::fixture::LIMITS, WAIT).await?
-                && let Some(batch) = batches.iter().find(|batch| batch.partition == moves)
-            {
-                return rows(batch)?.first().map(|row| row.offset).context("no batch is empty");
-            }
-        }
-    })
-    .await?;
-    assert_eq!(first, 5);
-    second.close().await?;
-    Ok(())
-}
-
-/// Steps until each of two tasks has two of four partitions.
-async fn until_split(first: &mut Task, second: &mut Task) -> Result<()> {
-    within("split the partitions", async {
-        while (first.owned.len(), second.owned.len()) != (2, 2) {
+        while (first.owned.len(), second.owned.len()) != (each, each) {
             step_and_commit(first).await?;
             step_and_commit(second).await?;
         }
@@ -360,7 +235,7 @@ async fn until_split(first: &mut Task, second: &mut Task) -> Result<()> {
 }
 
 /// Makes sure that two tasks together read just these numbers.
-async fn read_rest(mut first: Task, mut second: Task, rest: std::ops::Range<usize>) -> Result<()> {
+pub(super) async fn read_rest(mut first: Task, mut second: Task, rest: std::ops::Range<usize>) -> Result<()> {
     within("read what came after", async {
         while first.pending.len() + second.pending.len() < rest.len() {
             first.step().await?;
@@ -377,23 +252,14 @@ async fn read_rest(mut first: Task, mut second: Task, rest: std::ops::Range<usiz
     Ok(())
 }
 
-/// Stands by, and lets go what is to move.
-async fn stand_by(task: &mut Task) -> Result<()> {
-    match task.session.stand_by(WAIT).await? {
-        Consumed::Idle => Ok(()),
-        Consumed::Revoked(partitions) => task.release(partitions).await,
-        other => anyhow::bail!("while it stands by: {other:?}"),
-    }
-}
-
-async fn step_and_commit(task: &mut Task) -> Result<()> {
+pub(super) async fn step_and_commit(task: &mut Task) -> Result<()> {
     task.step().await?;
     if task.pending.is_empty() { Ok(()) } else { task.commit().await }
 }
 
 /// Consumes in a session that must not be given anything yet.
 async fn early(task: &mut Task) -> Result<()> {
-    match task.session.consume(super::fixture::LIMITS, WAIT).await? {
+    match task.session.consume(LIMITS, WAIT).await? {
         Consumed::Idle => Ok(()),
         Consumed::Assigned(partitions) if partitions.is_empty() => task.accept(partitions).await,
         other => anyhow::bail!("before the owner let go: {other:?}"),

@@ -7,6 +7,7 @@ mod fixture;
 pub mod groups;
 pub mod readers;
 pub mod records;
+pub mod standing_by;
 pub mod state;
 mod task;
 pub mod transactions;
@@ -49,10 +50,10 @@ macro_rules! contract_tests {
             groups::a_pattern_picks_new_topics_up,
             groups::groups_do_not_disturb_each_other,
             groups::limits_bound_an_answer,
-            groups::a_session_that_stands_by_lets_partitions_go,
-            groups::what_comes_while_a_session_stands_by_waits_for_it,
-            groups::a_partition_that_comes_back_is_read_on,
-            groups::what_came_meanwhile_may_begin_at_its_own_offsets,
+            standing_by::a_session_that_stands_by_lets_partitions_go,
+            standing_by::what_comes_while_a_session_stands_by_waits_for_it,
+            standing_by::a_partition_that_comes_back_is_read_on,
+            standing_by::what_came_meanwhile_may_begin_at_its_own_offsets,
             readers::a_reader_starts_where_it_is_told,
             readers::a_reader_follows_from_the_end,
             readers::a_reader_ends_past_aborted_records,

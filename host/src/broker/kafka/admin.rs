@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
@@ -20,12 +19,13 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
 use super::config::{KafkaOptions, Properties};
 use super::context::{Context, Owner, lock};
-use super::errors::{broker_error, is_retriable};
+use super::ends::ends;
+use super::errors::broker_error;
 use super::subscribe::PATTERN_REFRESH;
 use crate::broker::{BrokerError, BrokerErrorKind, CleanupPolicy, Created, TopicInfo, TopicSettings};
 
 /// How long one question to the cluster may take: with the time to open a producer it stays below 15 seconds.
-const ASK_WITHIN: Duration = Duration::from_secs(6);
+pub(super) const ASK_WITHIN: Duration = Duration::from_secs(6);
 /// How long a new topic may take to have leaders everywhere.
 const CREATE_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two looks at partitions without a leader.
@@ -304,49 +304,6 @@ impl Admin {
             failed.message = format!("{}: {reason}", failed.message);
         }
         failed
-    }
-}
-
-/// Offsets at one end of partitions, 0 where it is not told.
-pub(super) fn ends(client: &Probe, places: &[(&str, i32)], at: Offset) -> Result<Vec<i64>, BrokerError> {
-    Ok(offsets(client, places, at)?.into_iter().map(Option::unwrap_or_default).collect())
-}
-
-/// Offsets at one end of partitions, or of a time in milliseconds, asked of each leader once; `None`: nothing is there.
-/// Leaders that are new or moving are waited for.
-pub(super) fn offsets(client: &Probe, places: &[(&str, i32)], at: Offset) -> Result<Vec<Option<i64>>, BrokerError> {
-    if places.is_empty() {
-        return Ok(Vec::new());
-    }
-    let failed = |error: KafkaError| broker_error("look up offsets", &error);
-    let mut list = TopicPartitionList::with_capacity(places.len());
-    for (topic, partition) in places {
-        // A look-up by time takes the two ends for times, too.
-        list.add_partition_offset(topic, *partition, at).map_err(failed)?;
-    }
-    let deadline = Instant::now() + ASK_WITHIN;
-    loop {
-        let found = match client.offsets_for_times(list.clone(), deadline.saturating_duration_since(Instant::now())) {
-            // One partition's error is that of the whole call; librdkafka has forgotten by now who led it.
-            Err(error) if is_retriable(&error) && Instant::now() + LEADER_PAUSE < deadline => {
-                thread::sleep(LEADER_PAUSE);
-                continue;
-            }
-            found => found.map_err(failed)?,
-        };
-        let offset = |(topic, partition): &(&str, i32)| {
-            let Some(element) = found.find_partition(topic, *partition) else { return Ok(None) };
-            element.error()?;
-            Ok(match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            })
-        };
-        match places.iter().map(offset).collect() {
-            Ok(offsets) => return Ok(offsets),
-            Err(error) if is_retriable(&error) && Instant::now() < deadline => thread::sleep(LEADER_PAUSE),
-            Err(error) => return Err(failed(error)),
-        }
     }
 }
 

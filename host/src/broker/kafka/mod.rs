@@ -5,7 +5,8 @@
 //!   `transaction` (the producer), `subscribe` (names and patterns), `gather` (messages to batches) and `produce`.
 //! - `session` is that session's asynchronous face; `check` looks batches over before they are staged; `keys` says how
 //!   offsets and state lie in Kafka.
-//! - `reader` and `writer` work outside any task; `admin` knows what topics there are.
+//! - `reader` and `writer` work outside any task; `admin` knows what topics there are, `ends` what is
+//!   in their partitions.
 //! - `config`, `context` and `errors` translate between librdkafka and the port.
 
 mod actor;
@@ -14,6 +15,7 @@ mod check;
 mod config;
 mod consume;
 mod context;
+mod ends;
 mod errors;
 mod gather;
 mod keys;

@@ -19,9 +19,10 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use sandbar_abi::Record;
 use tokio::sync::oneshot;
 
-use super::admin::{Admin, Probe, blocking, ends, offsets};
+use super::admin::{Admin, Probe, blocking};
 use super::config::{KafkaOptions, Properties};
 use super::context::{Context, Owner, lock};
+use super::ends::{ends, offsets};
 use super::errors::{broker_error, is_refusal};
 use super::gather::Gather;
 use crate::broker::{BatchLimits, BrokerError, PartitionBatch, ReadFrom, ReadSpec, Reader};
