@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sandbar::config::keys::connect::CONNECT_KEYS;
-use sandbar::config::keys::{KEYS, Key, Kind, WORKER_KEYS};
+use sandbar::config::keys::{KEYS, Key, Kind, MAX_REPLICAS, WORKER_KEYS};
 use sandbar::conformance::{Case, Keeper, RULES};
 use sandbar_abi::signatures::{EXPORTS, IMPORTS};
 use sandbar_abi::{Disposition, Manifest, names};
@@ -267,6 +267,7 @@ fn value(kind: Kind) -> String {
         Kind::Integer(min, max) => range("whole number", min, max),
         Kind::Millis(min, max) => range("milliseconds", min, max),
         Kind::Bytes(min, max) => range("bytes", min, max),
+        Kind::Replicas => format!("replicas, 1 to {MAX_REPLICAS}, or -1"),
         Kind::OneOf(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
             format!("one of {}", words.join(", "))

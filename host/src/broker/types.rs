@@ -84,7 +84,8 @@ pub enum Topics {
 pub struct TopicSettings {
     /// How many partitions; at least 1.
     pub partitions: i32,
-    /// How many replicas; at least 1. The embedded broker has one of everything.
+    /// How many replicas; [`TopicSettings::BY_CLUSTER`]: as many as the cluster gives a topic by itself. The embedded broker
+    /// has one of everything.
     pub replication_factor: i32,
     /// What happens to old records.
     pub cleanup_policy: CleanupPolicy,
@@ -94,11 +95,16 @@ pub struct TopicSettings {
     pub retention_bytes: Option<i64>,
 }
 
+impl TopicSettings {
+    /// The number of replicas that the cluster's `default.replication.factor` says.
+    pub const BY_CLUSTER: i32 = -1;
+}
+
 impl Default for TopicSettings {
     fn default() -> Self {
         Self {
             partitions: 1,
-            replication_factor: 1,
+            replication_factor: Self::BY_CLUSTER,
             cleanup_policy: CleanupPolicy::Delete,
             retention_ms: None,
             retention_bytes: None,

@@ -9,7 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::errors::broker_error;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, TopicSettings};
 
 /// How to reach Kafka, and where Sandbar keeps its own records there.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub struct KafkaOptions {
     pub properties: BTreeMap<String, String>,
     /// The topic of source offsets. Kafka Connect's own may be given: the format is the same.
     pub offset_storage_topic: String,
-    /// Replicas of the topics that Sandbar creates for itself.
+    /// Replicas of the topics that Sandbar creates for itself; [`TopicSettings::BY_CLUSTER`]: as many as the cluster says.
     pub internal_replication_factor: i32,
 }
 
@@ -31,7 +31,7 @@ impl KafkaOptions {
         Self {
             properties: BTreeMap::from([("bootstrap.servers".to_owned(), bootstrap_servers.into())]),
             offset_storage_topic: Self::OFFSET_STORAGE_TOPIC.to_owned(),
-            internal_replication_factor: 1,
+            internal_replication_factor: TopicSettings::BY_CLUSTER,
         }
     }
 }

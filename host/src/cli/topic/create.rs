@@ -44,7 +44,8 @@ pub(super) struct SettingsArgs {
     /// How many partitions a new topic gets [default: 1, or as sandbar.toml says]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     partitions: Option<i32>,
-    /// How many replicas a new topic gets; the embedded broker has one of everything [default: 1, or as sandbar.toml says]
+    /// How many replicas a new topic gets; the embedded broker has one of everything [default: as many as the
+    /// cluster says, or sandbar.toml]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     replication_factor: Option<i32>,
 }

@@ -62,7 +62,7 @@ keys! {
     ERRORS_DEADLETTERQUEUE_TOPIC_NAME = "errors.deadletterqueue.topic.name", Kind::Topic, None, ALL;
     /// How many replicas that topic gets when it is created. Without it, the worker's `topic.defaults`.
     ERRORS_DEADLETTERQUEUE_TOPIC_REPLICATION_FACTOR = "errors.deadletterqueue.topic.replication.factor",
-        Kind::Integer(1, 32_767), None, ALL;
+        Kind::Replicas, None, ALL;
     /// Whether records that failed get headers that say where and why.
     ERRORS_DEADLETTERQUEUE_CONTEXT_HEADERS_ENABLE = "errors.deadletterqueue.context.headers.enable",
         Kind::Flag, Some("false"), ALL;
@@ -94,7 +94,7 @@ keys! {
     TOPIC_CREATION_PARTITIONS = "topic.creation.default.partitions", Kind::Integer(1, 100_000), None, ALL;
     /// How many replicas those topics get. Without it, the worker's `topic.defaults`.
     TOPIC_CREATION_REPLICATION_FACTOR = "topic.creation.default.replication.factor",
-        Kind::Integer(1, 32_767), None, ALL;
+        Kind::Replicas, None, ALL;
     /// What happens to old records of those topics. Without it, the worker's `topic.defaults`.
     TOPIC_CREATION_CLEANUP_POLICY = "topic.creation.default.cleanup.policy",
         Kind::OneOf(&["delete", "compact", "compact,delete"]), None, ALL;

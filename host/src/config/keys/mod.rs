@@ -22,6 +22,11 @@ use crate::trust::{KeyError, PublicKey};
 /// What stands for a name that the file chooses.
 const ALIAS: &str = "<alias>";
 
+/// What stands for the cluster's own number of replicas.
+const BY_CLUSTER: &str = "-1";
+/// The most replicas that can be asked for.
+pub const MAX_REPLICAS: i64 = 32_767;
+
 /// A key of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Key {
@@ -48,6 +53,8 @@ pub enum Kind {
     Integer(i64, i64),
     /// A time in milliseconds within bounds, both included; -1, where it is one of them, is forever.
     Millis(i64, i64),
+    /// A number of replicas, or -1 for as many as the cluster gives a topic by itself.
+    Replicas,
     /// A number of bytes within bounds, both included; -1, where it is one of them, is without limit.
     Bytes(i64, i64),
     /// One of these words.
@@ -138,6 +145,9 @@ impl Kind {
             Self::Flag => one_of(&["true", "false"], &text.to_ascii_lowercase()),
             Self::Integer(min, max) => within(text, min, max, ""),
             Self::Millis(min, max) => within(text, min, max, " of milliseconds"),
+            Self::Replicas if text == BY_CLUSTER => Ok(()),
+            Self::Replicas => within(text, 1, MAX_REPLICAS, " of replicas")
+                .map_err(|wrong| format!("{wrong}; {BY_CLUSTER} stands for the cluster's default.replication.factor")),
             Self::Bytes(min, max) => within(text, min, max, " of bytes"),
             Self::OneOf(words) => one_of(words, text),
             Self::Topic | Self::Topics => topic(text),
@@ -264,6 +274,8 @@ mod tests {
     fn values_are_checked() {
         let good = [
             (Kind::Integer(1, 10), "10"),
+            (Kind::Replicas, "3"),
+            (Kind::Replicas, "-1"),
             (Kind::Flag, "TRUE"),
             (Kind::Topic, "a.b-C_9"),
             (Kind::Regex, "a|b"),
@@ -283,6 +295,8 @@ mod tests {
             (Kind::Integer(1, 10), "11"),
             (Kind::Millis(0, i64::MAX), "-1"),
             (Kind::Bytes(0, 9), "1 MiB"),
+            (Kind::Replicas, "0"),
+            (Kind::Replicas, "32768"),
             (Kind::Flag, "yes"),
             (Kind::OneOf(&["a"]), "b"),
             (Kind::Topic, ".."),

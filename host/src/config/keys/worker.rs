@@ -20,7 +20,7 @@ keys! {
     /// The folder that is watched for plugins and connector definitions.
     PLUGINS = "plugins", Kind::Path, Some("plugins"), NONE;
     /// The folder the worker keeps its own data in: the embedded broker's log, the cache, its name in the worker group, what
-    /// operators want of connectors, versions in quarantine.
+    /// operators want of connectors, versions in quarantine and those before them.
     DATA = "data", Kind::Path, Some("data"), NONE;
     /// The folder of compiled plugins; only the worker may be able to write there. Without it, `cache` in the data
     /// folder.
@@ -66,9 +66,9 @@ keys! {
 
     /// How many partitions a topic gets that a connector creates.
     TOPIC_DEFAULTS_PARTITIONS = "topic.defaults.partitions", Kind::Integer(1, 100_000), Some("1"), NONE;
-    /// How many replicas a topic gets that a connector creates. The embedded broker has one of everything.
-    TOPIC_DEFAULTS_REPLICATION_FACTOR = "topic.defaults.replication.factor",
-        Kind::Integer(1, 32_767), Some("1"), NONE;
+    /// How many replicas a topic gets that a connector creates, the topics for offsets and state included; -1: as many as
+    /// the cluster's `default.replication.factor` says. The embedded broker has one of everything.
+    TOPIC_DEFAULTS_REPLICATION_FACTOR = "topic.defaults.replication.factor", Kind::Replicas, Some("-1"), NONE;
     /// What happens to old records of a topic that a connector creates.
     TOPIC_DEFAULTS_CLEANUP_POLICY = "topic.defaults.cleanup.policy",
         Kind::OneOf(&["delete", "compact", "compact,delete"]), Some("delete"), NONE;
