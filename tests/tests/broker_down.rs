@@ -1,12 +1,13 @@
-//! Kafka is down when the worker starts, and goes down again while records flow: the worker says so, keeps trying, and
+//! Kafka is down when the worker starts, and out of reach again while records flow: the worker says so, keeps trying, and
 //! goes on by itself; nothing is lost or doubled. The broker is one of this test's own.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sandbar_tests::checks;
 use sandbar_tests::files::Lines;
-use sandbar_tests::own_kafka::OwnKafka;
+use sandbar_tests::own_kafka::{Node, OwnCluster};
+use sandbar_tests::proxy::Mode;
 use sandbar_tests::scenario::{self, On};
 use sandbar_tests::wait::{self, Seen};
 use serde_json::json;
@@ -19,17 +20,14 @@ const PARTITIONS: i32 = 4;
 const CALL_TIMEOUT_MS: u32 = 2_000;
 /// A commit is given up, a restart follows.
 const LIMIT: Duration = Duration::from_secs(120);
-/// A lone broker that comes back is held for dead until its earlier self's session is over. If it ends a transaction that
-/// is past its time-out in these seconds, it takes the partitions for deleted, and never marks them as aborted. Here it
-/// looks for such transactions later, and those are ended by their successors; see docs/delivery.md.
-const LOOKS_LATE: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=60000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
     // Where the suite has no Kafka, its jars may not be there either.
     sandbar_tests::kafka_or_skip!(Ok(()));
-    let kafka = OwnKafka::start("down", &[LOOKS_LATE])?;
-    scenario::run(On::Kafka(kafka.bootstrap().to_owned()), async |home| {
+    let cluster = OwnCluster::start("down", 1, &[]).await?;
+    let Some(Node { kafka, proxy }) = cluster.nodes().first() else { bail!("there is no broker") };
+    scenario::run(On::Kafka(cluster.proxied()), async |home| {
         home.install(&["datagen", "file-sink"])?;
         let topic = home.name("numbers");
         home.define(
@@ -73,11 +71,12 @@ async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
         .await?;
 
         let before = home.log().length();
-        // In good order: a lone broker that is killed while a transaction ends may forget its markers.
-        kafka.halt()?;
+        // The broker itself stays up: a lone one that ends while a transaction commits may forget its markers. Brokers that
+        // go and come back under load are those of `fire/outages`.
+        proxy.set(Mode::Cut);
         home.log().until(before, "failed", &home.name("numbers")).await?;
         worker.check()?;
-        kafka.revive()?;
+        proxy.set(Mode::Pass);
         wait::until("all is in files", LIMIT, async || {
             worker.check()?;
             let count = lines.count()?;
