@@ -1,11 +1,14 @@
-//! Two workers of one group, under load: one of them goes every few seconds, in good order, killed, or standing still for
-//! longer than its group waits, and comes back under its own name or a new one. Its partitions
-//! move each time, its slots where it is missed.
+//! Two workers of one group, under load. Slots move every few seconds, because another member of the group comes and goes;
+//! or one of the two goes, in good order, killed, or standing still for longer than its group waits, and comes back under
+//! its own name or a new one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use sandbar::broker::{Input, SessionSpec, TopicSettings, Topics};
 use sandbar_tests::chance::Chance;
+use sandbar_tests::contract::{Fixture, Task};
 use sandbar_tests::fire::{self, Ended, Load, Scale, Victim};
 use sandbar_tests::scenario::Home;
 use sandbar_tests::wait::{self, Seen};
@@ -13,7 +16,7 @@ use serde_json::Value;
 
 use crate::HOST;
 
-const SMALL: Scale = Scale { records: 160_000, faults: 4 };
+const SMALL: Scale = Scale { records: 100_000, faults: 4 };
 const FULL: Scale = Scale { records: 2_000_000, faults: 60 };
 /// So many records a second that some are on their way at each move: they last for all of them.
 const RATE: u32 = 4_000;
@@ -21,8 +24,8 @@ const RATE: u32 = 4_000;
 const EVERY: Duration = Duration::from_secs(5);
 /// Longer than the group waits for a worker, which is 10 seconds.
 const STILL: Duration = Duration::from_secs(13);
-/// Half of the slots of a group.
-const HALF: u64 = 30;
+/// The slots of a group.
+const SLOTS: usize = 60;
 
 /// How a worker goes.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +49,13 @@ async fn two_workers_share_and_hand_over() -> Result<()> {
     fire::prove(brokers.clone(), async |home, chance| scenario(home, &brokers, scale, chance).await).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_move_between_two_workers() -> Result<()> {
+    let brokers = sandbar_tests::kafka_or_skip!(Ok(()));
+    let scale = Scale::of_this_run(SMALL, FULL)?;
+    fire::prove(brokers.clone(), async |home, _| slots_move(home, &brokers, scale).await).await
+}
+
 /// One of the two workers: who it is now, and from where on its log is about this life of it.
 struct Worker {
     name: String,
@@ -60,12 +70,13 @@ impl Worker {
         Ok(Self { name, life, process })
     }
 
-    /// Waits until it holds its share.
-    async fn until_shared(&self, home: &Home) -> Result<()> {
-        wait::until(&format!("{} holds half of the slots", self.name), wait::WITHIN, async || {
+    /// Waits until it holds its share of the slots, one of so many.
+    async fn until_shared(&self, home: &Home, members: usize) -> Result<()> {
+        let share = SLOTS / members;
+        wait::until(&format!("{} holds {share} slots", self.name), wait::WITHIN, async || {
             let events = home.log_of(&self.name).events(self.life)?;
             let dealt = events.iter().rev().find_map(|event| event.pointer("/fields/slots").and_then(Value::as_u64));
-            Ok(Seen::when(dealt == Some(HALF), || format!("{dealt:?}")))
+            Ok(Seen::when(dealt == Some(share as u64), || format!("{dealt:?}")))
         })
         .await
     }
@@ -81,10 +92,64 @@ impl Worker {
     }
 }
 
+async fn two(home: &Home, brokers: &str) -> Result<[Worker; 2]> {
+    let workers = [Worker::start(home, brokers, "a".to_owned())?, Worker::start(home, brokers, "b".to_owned())?];
+    until_shared(home, &workers, 2).await?;
+    Ok(workers)
+}
+
+/// A member of the group of workers that runs nothing comes every other time, takes a third of the slots, and goes again:
+/// whatever was there moves, and moves on to either of the two.
+async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
+    let load = Load::define(home, scale, RATE)?;
+    let workers = two(home, brokers).await?;
+    let fixture = Fixture::new(home.broker().await?);
+    let mut guest: Option<Task> = None;
+    let mut ticks = tokio::time::interval(EVERY);
+    let mut longest = Duration::ZERO;
+    for nth in 0..scale.faults {
+        // The time itself is what is tested here: tasks move while records flow.
+        let came = ticks.tick().await;
+        guest = match guest {
+            None => {
+                let mut guest = Task::open(&fixture, guest_of(home)).await?;
+                guest.until_owned(SLOTS / 3).await.with_context(|| format!("move {nth}"))?;
+                Some(guest)
+            }
+            Some(guest) => {
+                guest.close().await?;
+                None
+            }
+        };
+        until_shared(home, &workers, 2 + usize::from(guest.is_some())).await.with_context(|| format!("move {nth}"))?;
+        longest = longest.max(came.elapsed());
+    }
+    if let Some(guest) = guest {
+        guest.close().await?;
+    }
+    println!("{} records, slots moved {} times, each within {longest:.1?}", scale.records, scale.faults);
+    finish(home, &load, workers).await
+}
+
+fn guest_of(home: &Home) -> SessionSpec {
+    SessionSpec {
+        worker_group: home.name("guests"),
+        connector: home.name("guest"),
+        task: 0,
+        input: Some(Input {
+            group: format!("sandbar-workers-{}", home.name("workers")),
+            topics: Topics::Names(vec!["sandbar-slots".to_owned()]),
+        }),
+        topic_settings: TopicSettings::default(),
+        consumer_overrides: BTreeMap::new(),
+        producer_overrides: BTreeMap::new(),
+        transaction_timeout: Duration::from_secs(10),
+    }
+}
+
 async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance) -> Result<()> {
     let load = Load::define(home, scale, RATE)?;
-    let mut workers = [Worker::start(home, brokers, "a".to_owned())?, Worker::start(home, brokers, "b".to_owned())?];
-    until_shared(home, &workers).await?;
+    let mut workers = two(home, brokers).await?;
     for nth in 0..scale.faults as usize {
         // The time itself is what is tested here: tasks move while records flow.
         tokio::time::sleep(EVERY).await;
@@ -108,26 +173,30 @@ async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance)
             }
             Going::Freeze => {
                 // A group that is about to deal waits longer than one that has.
-                until_shared(home, &workers).await.with_context(|| format!("move {nth}"))?;
+                until_shared(home, &workers, 2).await.with_context(|| format!("move {nth}"))?;
                 workers[who].freeze(home).await.with_context(|| format!("move {nth}"))?;
                 continue;
             }
         };
         workers[who] = Worker::start(home, brokers, name)?;
     }
+    println!("{} records, {} moves", scale.records, scale.faults);
+    finish(home, &load, workers).await
+}
+
+async fn until_shared(home: &Home, workers: &[Worker], members: usize) -> Result<()> {
+    for worker in workers {
+        worker.until_shared(home, members).await?;
+    }
+    Ok(())
+}
+
+async fn finish(home: &Home, load: &Load, mut workers: [Worker; 2]) -> Result<()> {
     let [a, b] = &mut workers;
     load.finish(home, &mut [&mut a.process, &mut b.process]).await?;
     for worker in &mut workers {
         worker.process.stop()?;
         ensure!(worker.process.until_ended().await? == Ended::Stopped, "{} did not stop in good order", worker.name);
     }
-    println!("{} records, {} moves", scale.records, scale.faults);
     load.check(home).await
-}
-
-async fn until_shared(home: &Home, workers: &[Worker]) -> Result<()> {
-    for worker in workers {
-        worker.until_shared(home).await?;
-    }
-    Ok(())
 }
