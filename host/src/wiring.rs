@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
-use crate::control::{Handle, Placement, Quarantine, Supervisor, Targets};
+use crate::control::{Handle, KeptVersions, Placement, Supervisor, Targets};
 use crate::data::DataFolder;
 use crate::discovery::Discovery;
 use crate::http::Network;
@@ -87,10 +87,13 @@ pub async fn run_on(
         .with_context(|| format!("plugin folder {} cannot be followed", worker.plugins.display()))?;
     let loader = loader(&worker).await?;
     let data = worker.data.clone();
-    let (quarantine, targets) =
-        spawn_blocking(move || Quarantine::open(&data).and_then(|q| Ok((q, Targets::open(&data)?)))).await??;
+    let opened = spawn_blocking(move || {
+        let kept = KeptVersions::open(&data, |file| loader.load_now(file))?;
+        std::io::Result::Ok((loader, kept, Targets::open(&data)?))
+    });
+    let (loader, kept, targets) = opened.await??;
     let supervisor = Supervisor::new(Arc::clone(&worker), loader, broker, network, targets, placement);
-    let supervisor = supervisor.keeping(quarantine);
+    let supervisor = supervisor.keeping(kept);
     let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
     attend(handle.clone());
     tokio::select! {

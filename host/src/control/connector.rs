@@ -106,9 +106,13 @@ impl Connector {
         // Of what does not run nobody knows whether it would.
         let ran_well = !self.tasks.is_empty()
             && self.tasks.iter().all(|task| !matches!(task.machine.state(), TaskState::Failed { .. }));
-        if let Some(before) = self.running.replace(plugins.clone()).filter(|before| !before.same(&plugins)) {
-            self.versions.take_over(&plugins, before, ran_well, now);
-            self.is_taking_over = true;
+        match self.running.replace(plugins.clone()) {
+            Some(before) if before.same(&plugins) => {}
+            Some(before) => {
+                self.versions.take_over(&plugins, before, ran_well, now);
+                self.is_taking_over = true;
+            }
+            None => self.versions.begin(&plugins, now),
         }
     }
 

@@ -9,7 +9,6 @@ use tracing::{debug, error, info, warn};
 
 use super::connector::Connector;
 use super::supervisor::{Event, Supervisor};
-use super::versions::Versions;
 use crate::config::Definition;
 use crate::discovery::{Change, FileKind, FoundFile, ReadError};
 use crate::plugins::{LoadError, Plugin};
@@ -176,7 +175,7 @@ impl Supervisor {
                     info!(connector = %name, "an operator wanted it to be {} when the host ran last", target.name());
                 }
                 connector.target = self.targets.of(name);
-                connector.versions = Versions::with(self.quarantine.of(name));
+                connector.versions = self.kept.of(name);
                 self.connectors.insert(name.to_owned(), connector);
             }
         }
@@ -190,8 +189,13 @@ impl Supervisor {
         (connector.current, connector.next, connector.planning, connector.replan_at) = (None, None, 0, None);
         connector.drain(CloseReason::Stop, Instant::now());
         let heir = self.definitions.iter().find(|(_, d)| d.name == name).map(|(file, _)| file.clone());
-        if let Some(heir) = heir {
-            self.claim(&heir, name);
+        match heir {
+            Some(heir) => self.claim(&heir, name),
+            None => {
+                // Whether it is back before its tasks have ended or after, it begins as its definition says.
+                connector.target = None;
+                self.targets.forget(name);
+            }
         }
         self.settle(name);
     }

@@ -1,4 +1,4 @@
-//! Keeps in the data folder what must outlast the host: what operators want, and what is in quarantine.
+//! Keeps in the data folder what must outlast the host: what operators want, and what is known of versions.
 
 use std::time::Duration;
 
@@ -25,24 +25,24 @@ impl Supervisor {
     /// Brings the files up to date. What cannot be written is tried again; it is told once.
     pub(super) async fn keep(&mut self) {
         for (name, connector) in &self.connectors {
-            self.quarantine.note(name, connector.versions.quarantined());
+            self.kept.note(name, &connector.versions);
         }
         let now = Instant::now();
         if self.keeping.at.is_some_and(|at| at > now) {
             return;
         }
-        let kept = [self.quarantine.keep().await, self.targets.keep().await];
+        let kept = [self.kept.keep().await, self.targets.keep().await];
         let Keeping { again, at } = &mut self.keeping;
         match kept.into_iter().find_map(Result::err) {
             Some(problem) => {
                 if again.tries() == 0 {
-                    error!("what operators want and what is in quarantine would not outlast the host: {problem}");
+                    error!("what operators want and what is known of versions would not outlast the host: {problem}");
                 }
                 *at = Some(now + again.next_delay());
             }
             None => {
                 if again.tries() > 0 {
-                    info!("what operators want and what is in quarantine is kept again");
+                    info!("what operators want and what is known of versions is kept again");
                 }
                 again.reset();
                 *at = None;

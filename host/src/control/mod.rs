@@ -8,24 +8,26 @@ mod connector;
 mod folder;
 mod keeping;
 mod kept;
+mod kept_versions;
 mod machine;
 mod member;
 mod placed;
 mod placement;
 pub(crate) mod planner;
-mod quarantine;
 mod reconcile;
 mod rollback;
 mod running;
 mod status;
 mod supervisor;
 mod targets;
+#[cfg(test)]
+mod test_plugins;
 mod versions;
 
 pub use commands::{Command, CommandError, Handle};
+pub use kept_versions::KeptVersions;
 pub use machine::{Action, Blame, Ending, TaskEvent, TaskMachine, TaskState};
 pub use placement::Placement;
-pub use quarantine::Quarantine;
 pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus, WorkerShare};
 pub use supervisor::Supervisor;
 pub use targets::Targets;

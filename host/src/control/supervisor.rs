@@ -13,12 +13,13 @@ use tracing::{error, info, warn};
 use super::commands::{Handle, Request};
 use super::connector::{Connector, Setup};
 use super::keeping::Keeping;
+use super::kept_versions::KeptVersions;
 use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
 use super::placement::{Dealt, Placement, Slots, slot};
-use super::quarantine::Quarantine;
 use super::running::Task;
 use super::status::{RefusedPlugin, Status};
 use super::targets::Targets;
+use super::versions::Versions;
 use crate::broker::{Broker, BrokerErrorKind};
 use crate::config::{Definition, InitialState, WorkerConfig};
 use crate::discovery::Changes;
@@ -67,7 +68,7 @@ pub struct Supervisor {
     /// What runs elsewhere and ends with an event. It does not outlive the supervisor.
     pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
-    pub(super) quarantine: Quarantine,
+    pub(super) kept: KeptVersions,
     pub(super) targets: Targets,
     pub(super) placement: Placement,
     pub(super) slots: Slots,
@@ -111,7 +112,7 @@ impl Supervisor {
             inbox,
             work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
-            quarantine: Quarantine::default(),
+            kept: KeptVersions::default(),
             targets,
             slots: Slots::new(&placement),
             keeping: Keeping::default(),
@@ -121,10 +122,10 @@ impl Supervisor {
         }
     }
 
-    /// Begins with what is in quarantine, and keeps it over restarts of the host.
+    /// Begins with what is known of versions, and keeps it over restarts of the host.
     #[must_use]
-    pub fn keeping(mut self, quarantine: Quarantine) -> Self {
-        self.quarantine = quarantine;
+    pub fn keeping(mut self, kept: KeptVersions) -> Self {
+        self.kept = kept;
         self
     }
 
@@ -258,8 +259,7 @@ impl Supervisor {
         if connector.leaving {
             info!(connector = %name, "connector stopped and gone");
             self.connectors.remove(name);
-            self.quarantine.note(name, std::iter::empty());
-            self.targets.forget(name);
+            self.kept.note(name, &Versions::default());
             return;
         }
         if connector.target() != InitialState::Running {

@@ -59,9 +59,18 @@ struct Probation {
 }
 
 impl Versions {
-    /// What a connector knows that begins with versions in quarantine.
-    pub(super) fn with<'a>(quarantined: impl Iterator<Item = &'a Quarantined>) -> Self {
-        Self { quarantined: quarantined.map(|one| (one.sha256, one.clone())).collect(), ..Self::default() }
+    /// What a connector knows that begins with versions in quarantine, and with plugins that ran well in an earlier life of
+    /// the host.
+    pub(super) fn with(quarantined: &[Quarantined], fallback: Option<Plugins>) -> Self {
+        let quarantined = quarantined.iter().map(|one| (one.sha256, one.clone())).collect();
+        Self { probation: None, fallback, quarantined }
+    }
+
+    /// Plugins are the first to run in this life of the host. Others may have run well in an earlier one.
+    pub(super) fn begin(&mut self, plugins: &Plugins, now: Instant) {
+        let others = self.fallback.as_ref().filter(|fallback| !fallback.same(plugins));
+        self.probation = others.map(|_| Probation { plugins: plugins.clone(), since: now });
+        self.drop_fallback();
     }
 
     /// Plugins take over from those `before`, which ran well or did not.
@@ -133,6 +142,11 @@ impl Versions {
     /// The same, for a connector that cannot go back.
     pub(super) fn without_probation(self) -> Self {
         Self { probation: None, ..self }
+    }
+
+    /// The plugins that ran well before, where the connector may have to go back to them.
+    pub(super) fn fallback(&self) -> Option<&Plugins> {
+        self.fallback.as_ref()
     }
 
     /// What is in quarantine.

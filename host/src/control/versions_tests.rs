@@ -1,37 +1,10 @@
 //! What a connector may go back to: the plugins that ran well are kept for as long as it may have to, and no longer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
+use super::super::test_plugins::{own, plugin};
 use super::*;
 use crate::config::{Definition, WorkerConfig};
-use crate::plugins::{Admitted, admit, embed};
-use crate::sandbox::{Compiled, Engine};
-use crate::trust::Policy;
-
-/// A transform by this name and of this version, as its file would be loaded.
-fn plugin(name: &str, version: u32) -> Arc<Plugin> {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Engine::new().unwrap());
-    let module = wat::parse_str(
-        r#"(module
-            (memory (export "memory") 1)
-            (func (export "sandbar_abi_v1") (result i32) i32.const 0)
-            (func (export "sandbar_reserve") (param i32) (result i32) i32.const 8)
-            (func (export "sandbar_open") (param i32 i32) (result i64) i64.const 0)
-            (func (export "sandbar_close") (param i32) (result i64) i64.const 0)
-            (func (export "sandbar_transform") (param i32 i32) (result i64) i64.const 0))"#,
-    );
-    let manifest = format!(r#"{{"name":"{name}","version":"{version}.0.0","kinds":["transform"],"abi":1}}"#);
-    let wasm = embed(&module.unwrap(), &Manifest::from_json(manifest.as_bytes()).unwrap()).unwrap();
-    let trust = Policy { allow: None, require_signature: false, keys: Vec::new() };
-    let Admitted { trust, inspection } = admit(&wasm, None, &trust).unwrap();
-    Arc::new(Plugin { trust, inspection, compiled: Compiled::new(engine, &wasm, None).unwrap() })
-}
-
-fn own(version: u32) -> Plugins {
-    Plugins { own: plugin("step", version), transforms: Vec::new() }
-}
 
 /// A folder that holds these versions, each in a file of its own.
 fn folder(versions: &[u32]) -> Registry {
@@ -159,7 +132,7 @@ fn what_was_pardoned_may_have_to_hand_back_once_more() {
 fn a_connector_that_waits_tells_of_the_quarantine() {
     let one = rolled_back(Instant::now());
     let kept: Vec<_> = one.quarantined().cloned().collect();
-    let versions = Versions::with(kept.iter());
+    let versions = Versions::with(&kept, None);
     assert_eq!(allowed(&versions, &folder(&[2])), None);
     assert_eq!(allowed(&versions, &folder(&[1, 2])), Some(1));
     assert_eq!(

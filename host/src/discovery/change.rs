@@ -58,14 +58,14 @@ enum Held {
     /// In the folder, under the file's path.
     Folder { fingerprint: Fingerprint, signature: Option<Fingerprint> },
     /// Here.
-    Memory(Arc<[u8]>),
+    Memory { content: Arc<[u8]>, signature: Option<Arc<[u8]>> },
 }
 
 impl FoundFile {
-    /// A file that is nowhere but here, for who has no folder. It has no signature.
+    /// A file that is nowhere but here, for who has no folder, and its signature.
     #[must_use]
-    pub fn in_memory(path: PathBuf, kind: FileKind, content: Arc<[u8]>) -> Self {
-        Self { path, kind, sha256: Digest::of(&content), content: Held::Memory(content) }
+    pub fn in_memory(path: PathBuf, kind: FileKind, content: Arc<[u8]>, signature: Option<Arc<[u8]>>) -> Self {
+        Self { path, kind, sha256: Digest::of(&content), content: Held::Memory { content, signature } }
     }
 
     /// How long it is, in bytes; at most [`FileKind::max_bytes`].
@@ -73,7 +73,7 @@ impl FoundFile {
     pub fn len(&self) -> u64 {
         match &self.content {
             Held::Folder { fingerprint, .. } => fingerprint.len,
-            Held::Memory(content) => content.len() as u64,
+            Held::Memory { content, .. } => content.len() as u64,
         }
     }
 
@@ -87,13 +87,17 @@ impl FoundFile {
     pub fn read(&self) -> Result<Vec<u8>, ReadError> {
         match &self.content {
             Held::Folder { fingerprint, .. } => content::read(&self.path, fingerprint),
-            Held::Memory(content) => Ok(content.to_vec()),
+            Held::Memory { content, .. } => Ok(content.to_vec()),
         }
     }
 
     /// Reads its signature, if it was found with one, as [`read`](Self::read) does. Blocks.
     pub fn read_signature(&self) -> Result<Option<Vec<u8>>, ReadError> {
-        let Held::Folder { signature: Some(fingerprint), .. } = &self.content else { return Ok(None) };
+        let fingerprint = match &self.content {
+            Held::Folder { signature, .. } => signature.as_ref(),
+            Held::Memory { signature, .. } => return Ok(signature.as_deref().map(<[u8]>::to_vec)),
+        };
+        let Some(fingerprint) = fingerprint else { return Ok(None) };
         let Some(path) = self.kind.signature(&self.path) else {
             return Ok(None);
         };

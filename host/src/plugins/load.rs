@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-use super::{Inspection, Plugin, PluginError, inspect};
+use super::{Inspection, Plugin, PluginError, Source, inspect};
 use crate::discovery::{FoundFile, ReadError};
 use crate::sandbox::{Cache, CompileError, Compiled, Engine};
 use crate::text::{cut, one_line};
@@ -100,7 +100,8 @@ impl Loader {
         let wasm = file.read()?;
         let Admitted { trust, inspection } = admit(&wasm, signature.as_deref(), &self.trust)?;
         let compiled = Compiled::new(&self.engine, &wasm, self.cache.as_ref())?;
-        Ok(Plugin { trust, inspection, compiled })
+        let source = Source { wasm: wasm.into(), signature: signature.map(Arc::from) };
+        Ok(Plugin { trust, inspection, compiled, source })
     }
 }
 

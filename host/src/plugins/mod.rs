@@ -19,5 +19,5 @@ pub use embed::{EmbedError, embed};
 pub use error::PluginError;
 pub use inspection::{Export, Import, Inspection, Memory, OptionalExports};
 pub use load::{Admitted, Load, LoadError, Loader, Refusal, admit};
-pub use registry::{Duplicate, Plugin, Registry};
+pub use registry::{Duplicate, Plugin, Registry, Source};
 pub use validate::{PLUGIN_FEATURES, inspect};

@@ -20,6 +20,17 @@ pub struct Plugin {
     pub inspection: Inspection,
     /// Its code.
     pub compiled: Compiled,
+    /// What it was made of, from which it can be made again when its file is gone.
+    pub source: Source,
+}
+
+/// The bytes of a plugin.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The module.
+    pub wasm: Arc<[u8]>,
+    /// What was beside it, if anything.
+    pub signature: Option<Arc<[u8]>>,
 }
 
 impl Plugin {

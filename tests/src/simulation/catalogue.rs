@@ -50,7 +50,7 @@ impl Catalogue {
             for version in 0..VERSIONS {
                 let wasm = plugins::variant(package, |manifest| manifest["version"] = format!("0.{version}.0").into())?;
                 let wasm: Arc<[u8]> = wasm.into();
-                let file = FoundFile::in_memory(PathBuf::from(package), FileKind::Plugin, Arc::clone(&wasm));
+                let file = FoundFile::in_memory(PathBuf::from(package), FileKind::Plugin, Arc::clone(&wasm), None);
                 let plugin = loader.load_now(&file).with_context(|| format!("load {package}"))?;
                 catalogue.plugins.insert(file.sha256, Arc::new(plugin));
                 catalogue.files.entry(package).or_default().push(wasm);

@@ -79,7 +79,7 @@ impl Follower {
         let mut found = Vec::new();
         for (path, content) in files {
             let Some(kind) = FileKind::of(&path) else { continue };
-            let file = FoundFile::in_memory(path.clone(), kind, content);
+            let file = FoundFile::in_memory(path.clone(), kind, content, None);
             match self.known.insert(path, file.sha256) {
                 Some(known) if known == file.sha256 => {}
                 Some(_) => found.push((kind, Change::Modified(file))),

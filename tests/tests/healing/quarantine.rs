@@ -1,11 +1,12 @@
-//! A version in quarantine stays there over a restart of the host: until its file changes, or somebody wants it tried again.
+//! A version in quarantine stays there over a restart of the host, until its file changes or somebody wants it tried again;
+//! and what ran well before it is there over a restart, too, though its own file was overwritten.
 
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sandbar::control::{Command, ConnectorState, ConnectorStatus};
 use sandbar_tests::in_process::Worker;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{STEP, is_version, pass, passed, runs, start, version};
@@ -50,9 +51,39 @@ async fn another_version_in_the_folder_runs_instead() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_there_is_no_other_it_waits_and_says_what_to_do() -> Result<()> {
-    let worker = gone_back(&Arc::new(tempfile::tempdir()?), "step.wasm").await?;
+async fn what_ran_well_runs_though_its_file_was_overwritten() -> Result<()> {
+    let mut worker = gone_back(&Arc::new(tempfile::tempdir()?), "step.wasm").await?;
+    for record in 2..4 {
+        worker = started_again(worker).await?;
+        worker.wait(STEP, |step| runs(step, 1) && holds_version_2(step)).await?;
+        pass(&worker, record).await?;
+    }
+    worker.put("step.wasm", &version(3, &[])?)?;
+    worker.wait(STEP, |step| runs(step, 3) && step.quarantined.is_empty()).await?;
+    pass(&worker, 4).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_does_not_end_probation() -> Result<()> {
+    let mut worker = start(&Arc::new(tempfile::tempdir()?)).await?;
+    pass(&worker, 1).await?;
+    worker.put("step.wasm", &version(2, &[("mode", json!("trap")), ("poison", json!("3"))])?)?;
+    worker.wait(STEP, |step| runs(step, 2)).await?;
+    pass(&worker, 2).await?;
     let mut worker = started_again(worker).await?;
+    worker.wait(STEP, |step| runs(step, 2)).await?;
+    worker.write("in", &["3"]).await?;
+    worker.wait(STEP, |step| runs(step, 1) && holds_version_2(step)).await?;
+    passed(&worker, 3).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_else_is_left_it_waits_and_says_what_to_do() -> Result<()> {
+    let folder = Arc::new(tempfile::tempdir()?);
+    let worker = gone_back(&folder, "step.wasm").await?;
+    ensure!(worker.stop().await?, "not all tasks ended by themselves");
+    std::fs::remove_dir_all(folder.path().join("data/versions"))?;
+    let mut worker = Worker::start_in(folder).await?;
     let step = worker.wait(STEP, |step| step.state == ConnectorState::Unassigned && step.reason.is_some()).await?;
     ensure!(holds_version_2(&step), "{step:?}");
     let reason = step.reason.unwrap_or_default();
@@ -70,7 +101,7 @@ async fn where_there_is_no_other_it_waits_and_says_what_to_do() -> Result<()> {
 async fn an_operator_ends_it_for_good() -> Result<()> {
     let worker = gone_back(&Arc::new(tempfile::tempdir()?), "step.wasm").await?;
     let mut worker = started_again(worker).await?;
-    worker.wait(STEP, |step| step.state == ConnectorState::Unassigned && holds_version_2(step)).await?;
+    worker.wait(STEP, |step| runs(step, 1) && holds_version_2(step)).await?;
     worker.tell(STEP, Command::Restart { only_failed: false }).await?;
     worker.wait(STEP, |step| runs(step, 2) && step.quarantined.is_empty()).await?;
     pass(&worker, 2).await?;
@@ -89,6 +120,8 @@ async fn a_file_that_changed_while_the_host_was_down_is_out_of_it() -> Result<()
     let mut worker = Worker::start_in(Arc::clone(&folder)).await?;
     worker.wait(STEP, |step| runs(step, 2) && step.quarantined.is_empty()).await?;
     pass(&worker, 2).await?;
-    ensure!(std::fs::read_to_string(folder.path().join("data/quarantine.json"))? == "{}", "it is kept all the same");
+    let kept = std::fs::read(folder.path().join("data/versions.json"))?;
+    let kept: Value = serde_json::from_slice(&kept)?;
+    ensure!(kept[STEP]["quarantined"] == json!([]), "it is kept all the same: {kept}");
     Ok(())
 }

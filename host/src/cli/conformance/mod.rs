@@ -13,7 +13,7 @@ use super::inspect::read_plugin;
 use super::worker::runtime;
 use super::{logging, text};
 use crate::conformance::{self, Options, Report, Rule, RuleReport, Verdict};
-use crate::plugins::{self, Admitted, Plugin, Refusal};
+use crate::plugins::{self, Admitted, Plugin, Refusal, Source};
 use crate::sandbox::{Compiled, Engine};
 use crate::trust::Policy;
 
@@ -137,7 +137,8 @@ fn test(args: &ConformanceArgs) -> Outcome<Report> {
     let engine = Engine::new().map_err(Failure::new)?;
     let compiled = Compiled::new(&engine, &wasm, None)
         .map_err(|error| Failure::new(format!("{}: {error}", args.file.display())))?;
-    let plugin = Plugin { trust, inspection, compiled };
+    let source = Source { wasm: wasm.into(), signature: None };
+    let plugin = Plugin { trust, inspection, compiled, source };
     let options = Options { calls: args.calls, only: args.rule, records };
     runtime()?.block_on(async {
         let subjects = input::subjects(args, &plugin).await?;
