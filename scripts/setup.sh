@@ -2,7 +2,7 @@
 # Makes a fresh Debian-like machine able to build Sandbar: looks for what is missing, says so, and installs it.
 #
 #   setup.sh            what every build needs: a C and C++ compiler, make, OpenSSL and zlib, the pinned Rust
-#   setup.sh --kafka    and what the tests against Apache Kafka need: Java and Maven
+#   setup.sh --kafka    and what the tests against Apache Kafka need: Java, Maven, and a clock that can be set
 #   setup.sh --check    and what `make check` needs: cargo-deny and cargo-machete
 #   setup.sh --fuzz     and what `make fuzz` needs: nightly Rust and cargo-fuzz
 # shellcheck source=scripts/lib.sh
@@ -93,6 +93,8 @@ setup_kafka() {
         missing+=("$package")
     fi
     kafka_fetched || have mvn || missing+=(maven)
+    # The test of clocks that jump says so where there is none.
+    if have apt-get && ! compgen -G "/usr/lib*/*/faketime/libfaketimeMT.so.1" >/dev/null; then missing+=(libfaketime); fi
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
     find_java >/dev/null || die "no Java $java_needed or newer, even after installing"
 }

@@ -113,9 +113,12 @@ impl KeptVersions {
 
     /// Brings the folder up to date, where it is not: plugins before the file that names them.
     pub(super) async fn keep(&mut self) -> io::Result<()> {
-        if let Some(data) = self.data.clone().filter(|_| self.changed) {
-            let named: BTreeSet<Digest> = self.connectors.values().flat_map(|k| &k.before).map(|b| b.sha256).collect();
-            self.plugins.retain(|sha256, _| named.contains(sha256));
+        if !self.changed {
+            return Ok(());
+        }
+        let named: BTreeSet<Digest> = self.connectors.values().flat_map(|k| &k.before).map(|b| b.sha256).collect();
+        self.plugins.retain(|sha256, _| named.contains(sha256));
+        if let Some(data) = &self.data {
             let folder = data.join(FOLDER);
             let sources: Vec<_> = self.plugins.iter().map(|(sha256, p)| (*sha256, p.source.clone())).collect();
             let at = folder.clone();

@@ -34,6 +34,7 @@ macro_rules! contract_tests {
             records::a_large_transaction_arrives_whole,
             records::a_write_outside_a_task_is_durable,
             transactions::a_commit_is_all_or_nothing,
+            transactions::a_commit_made_twice_is_one,
             transactions::nothing_shows_before_the_commit,
             transactions::an_abort_drops_what_was_staged,
             transactions::an_abort_rewinds_to_the_last_commit,

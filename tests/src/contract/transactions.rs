@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use sandbar::broker::{
     BrokerErrorKind, Commit, ReadFrom, SourceOffset, StateChange, StatePlace, StateScope, TopicPartition,
+    TopicPartitionOffset,
 };
 
 use super::fixture::{Fixture, WAIT, next, numbered, numbers};
@@ -37,6 +38,34 @@ pub async fn a_commit_is_all_or_nothing(fixture: &Fixture) -> Result<()> {
     assert_eq!(offsets, [(r#"{"file":"a"}"#.to_owned(), r#"{"line":10}"#.to_owned())]);
     let state = task.session.load_state(&scope).await?;
     assert_eq!(state, [(Bytes::from("count"), Bytes::from("10"))]);
+    task.close().await?;
+    Ok(())
+}
+
+/// A commit that is made once more, because its acknowledgement came late, adds nothing.
+pub async fn a_commit_made_twice_is_one(fixture: &Fixture) -> Result<()> {
+    let (input, out) = (fixture.topic("in", 1).await?, fixture.topic("out", 1).await?);
+    fixture.write_numbers(&input, 0..10).await?;
+    let scope = StateScope { stage: "".into(), place: StatePlace::Partition(TopicPartition::new(input.as_str(), 0)) };
+    let commit = Commit {
+        consumed: vec![TopicPartitionOffset { partition: TopicPartition::new(input.as_str(), 0), offset: 10 }],
+        source_offsets: vec![SourceOffset { partition: "{}".into(), offset: Some("{\"line\":10}".into()) }],
+        state: vec![StateChange { scope: scope.clone(), key: "count".into(), value: Some("10".into()) }],
+    };
+    let mut task = Task::open(fixture, fixture.sink("twice", 0, &input)).await?;
+    task.until_pending(10).await?;
+    task.session.stage(numbered(&out, 0..10)?).await?;
+    task.session.commit(commit.clone()).await?;
+    task.session.commit(commit).await?;
+    task.close().await?;
+
+    assert_eq!(numbers(&fixture.read_exactly(&out, 10).await?), (0..10).collect::<Vec<_>>());
+    fixture.write_numbers(&input, 10..15).await?;
+    let mut task = Task::open(fixture, fixture.sink("twice", 0, &input)).await?;
+    task.until_pending(5).await?;
+    assert_eq!(numbers(&task.pending), (10..15).collect::<Vec<_>>());
+    assert_eq!(task.session.load_offsets().await?, [("{}".to_owned(), r#"{"line":10}"#.to_owned())]);
+    assert_eq!(task.session.load_state(&scope).await?, [(Bytes::from("count"), Bytes::from("10"))]);
     task.close().await?;
     Ok(())
 }

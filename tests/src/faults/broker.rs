@@ -31,6 +31,17 @@ pub(super) struct Caller {
     pub(super) name: String,
 }
 
+/// Makes a call, and once more where that is its fate.
+macro_rules! made {
+    ($fate:expr, $call:expr) => {
+        match $call.await {
+            Ok(_) if $fate == Fate::Twice => $call.await,
+            once => once,
+        }
+    };
+}
+pub(super) use made;
+
 impl FaultyBroker {
     /// The broker of one life of a host.
     #[must_use]
@@ -108,7 +119,7 @@ impl Broker for FaultyBroker {
 
     async fn create_topic(&self, name: &str, settings: &TopicSettings) -> Result<Created, BrokerError> {
         let fate = self.caller.enter(Step::CreateTopic).await?;
-        let created = self.inner.create_topic(name, settings).await;
+        let created = made!(fate, self.inner.create_topic(name, settings));
         self.caller.leave(Step::CreateTopic, fate, created).await
     }
 

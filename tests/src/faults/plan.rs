@@ -36,6 +36,9 @@ pub enum Fate {
     Fail(BrokerErrorKind),
     /// It is made, and answered with this error all the same.
     LoseAnswer(BrokerErrorKind),
+    /// It is made, and made once more: its acknowledgement came late, and whoever waited for it has sent it again. What it
+    /// adds must not come twice.
+    Twice,
     /// The host is no more, before or after the call.
     Crash(Side),
 }
@@ -81,6 +84,11 @@ impl Plan {
     }
 }
 
+/// Whether a call may be made twice. Of the others that is another call: one for more records, say.
+fn may_be_repeated(step: Step) -> bool {
+    matches!(step, Step::CreateTopic | Step::LoadOffsets | Step::LoadState | Step::Commit | Step::Abort)
+}
+
 /// How a step may fail. An error that says that nothing has changed must be the truth, so an answer that is lost is a fatal
 /// one: nobody knows what has happened, and the session is of no more use.
 fn failing(step: Step, drawn: u64) -> Fate {
@@ -92,9 +100,10 @@ fn failing(step: Step, drawn: u64) -> Fate {
         Step::Release | Step::Abort | Step::Close => &[Fatal],
     };
     let drawn = usize::try_from(drawn).unwrap_or(0);
-    // A third of the failures are answers that get lost.
-    match (drawn % 3, kinds.get(drawn / 3 % kinds.len())) {
+    // A quarter of the failures are answers that get lost, another one such as come twice.
+    match (drawn % 4, kinds.get(drawn / 4 % kinds.len())) {
         (0, _) | (_, None) => Fate::LoseAnswer(Fatal),
+        (1, _) if may_be_repeated(step) => Fate::Twice,
         (_, Some(kind)) => Fate::Fail(kind.clone()),
     }
 }

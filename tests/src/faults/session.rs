@@ -9,7 +9,7 @@ use sandbar::broker::{
     BatchLimits, BrokerError, BrokerErrorKind, Commit, Consumed, Output, Session, StateScope, TopicPartition,
 };
 
-use super::broker::Caller;
+use super::broker::{Caller, made};
 use super::defect::{Defect, DefectKind};
 use super::fates::shown;
 use super::plan::Fate;
@@ -182,7 +182,7 @@ impl Session for FaultySession {
             commit.consumed.iter_mut().for_each(|consumed| consumed.offset += 1);
         }
         let event = format!("commit{}", shown(&commit));
-        let done = self.inner.commit(commit.clone()).await;
+        let done = made!(fate, self.inner.commit(commit.clone()));
         if done.is_ok() {
             self.caller.fates.committed(&self.caller.name, &self.group, &self.given, &commit);
             self.caller.note(&event);
@@ -193,7 +193,7 @@ impl Session for FaultySession {
     async fn abort(&mut self) -> Result<(), BrokerError> {
         let fate = self.enter(Step::Abort).await?;
         self.held_back = None;
-        let aborted = self.inner.abort().await;
+        let aborted = made!(fate, self.inner.abort());
         self.leave(Step::Abort, fate, aborted).await?;
         self.caller.note("abort");
         Ok(())
@@ -201,7 +201,7 @@ impl Session for FaultySession {
 
     async fn load_offsets(&mut self) -> Result<Vec<(String, String)>, BrokerError> {
         let fate = self.enter(Step::LoadOffsets).await?;
-        let loaded = self.inner.load_offsets().await;
+        let loaded = made!(fate, self.inner.load_offsets());
         let loaded = self.leave(Step::LoadOffsets, fate, loaded).await?;
         self.caller.note(&format!("load-offsets {loaded:?}"));
         Ok(loaded)
@@ -209,7 +209,7 @@ impl Session for FaultySession {
 
     async fn load_state(&mut self, scope: &StateScope) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
         let fate = self.enter(Step::LoadState).await?;
-        let loaded = self.inner.load_state(scope).await;
+        let loaded = made!(fate, self.inner.load_state(scope));
         let loaded = self.leave(Step::LoadState, fate, loaded).await?;
         self.caller.note(&format!("load-state {:?} {}", scope.place, loaded.len()));
         Ok(loaded)

@@ -1,5 +1,6 @@
 //! What is done to the hosts while they work: by people who change definitions and plugins, and by the world.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -111,7 +112,7 @@ impl Actions {
             7 => {
                 let connector = self.connector();
                 hosts.fates.note(&format!("{connector} is taken away"));
-                hosts.folder.remove(&file(connector));
+                hosts.folder.remove(Path::new(&file(connector)));
                 Ok(())
             }
             8 | 9 => self.swap(hosts),
@@ -157,7 +158,7 @@ impl Actions {
 
     fn define(&mut self, hosts: &Hosts, connector: &str, state: &str) -> Result<()> {
         hosts.fates.note(&format!("{connector} is defined, {state}"));
-        hosts.folder.put(&file(connector), self.scenario.define(connector, state, &mut self.chance)?);
+        hosts.folder.define(&file(connector), self.scenario.define(connector, state, &mut self.chance)?);
         Ok(())
     }
 

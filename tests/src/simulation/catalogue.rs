@@ -27,8 +27,8 @@ const LOADING_MS: u64 = 40;
 
 /// All that is made once a process.
 pub(super) struct Catalogue {
-    /// The bytes of each version of each package.
-    files: BTreeMap<&'static str, Vec<Arc<[u8]>>>,
+    /// The file of each version of each package.
+    files: BTreeMap<&'static str, Vec<FoundFile>>,
     plugins: BTreeMap<Digest, Arc<Plugin>>,
     /// What sends requests, of which there are none.
     pub(super) network: Network,
@@ -49,11 +49,10 @@ impl Catalogue {
         for package in PACKAGES {
             for version in 0..VERSIONS {
                 let wasm = plugins::variant(package, |manifest| manifest["version"] = format!("0.{version}.0").into())?;
-                let wasm: Arc<[u8]> = wasm.into();
-                let file = FoundFile::in_memory(PathBuf::from(package), FileKind::Plugin, Arc::clone(&wasm), None);
+                let file = FoundFile::in_memory(Self::path(package), FileKind::Plugin, wasm.into(), None);
                 let plugin = loader.load_now(&file).with_context(|| format!("load {package}"))?;
                 catalogue.plugins.insert(file.sha256, Arc::new(plugin));
-                catalogue.files.entry(package).or_default().push(wasm);
+                catalogue.files.entry(package).or_default().push(file);
             }
         }
         Ok(catalogue)
@@ -64,8 +63,13 @@ impl Catalogue {
         PACKAGES.into_iter()
     }
 
-    /// The bytes of a version of a package.
-    pub(super) fn file(&self, package: &str, version: usize) -> Result<Arc<[u8]>> {
+    /// Where the file of a package is.
+    pub(super) fn path(package: &str) -> PathBuf {
+        format!("{package}.wasm").into()
+    }
+
+    /// The file of a version of a package.
+    pub(super) fn file(&self, package: &str, version: usize) -> Result<FoundFile> {
         let file = self.files.get(package).and_then(|versions| versions.get(version));
         file.cloned().with_context(|| format!("there is no version {version} of {package}"))
     }

@@ -16,7 +16,7 @@ use crate::faults::Fates;
 /// The longest a host takes to see a change, in milliseconds.
 const NOTICE_MS: u64 = 80;
 
-type Files = BTreeMap<PathBuf, Arc<[u8]>>;
+type Files = BTreeMap<PathBuf, FoundFile>;
 
 /// See the module.
 #[derive(Default)]
@@ -30,14 +30,19 @@ struct Shared {
 }
 
 impl Folder {
+    /// Puts a definition there, or another one in its place.
+    pub(super) fn define(&self, name: &str, content: Arc<[u8]>) {
+        self.put(FoundFile::in_memory(PathBuf::from(name), FileKind::Definition, content, None));
+    }
+
     /// Puts a file there, or another one in its place.
-    pub(super) fn put(&self, name: &str, content: Arc<[u8]>) {
-        self.change(|files| drop(files.insert(PathBuf::from(name), content)));
+    pub(super) fn put(&self, file: FoundFile) {
+        self.change(|files| drop(files.insert(file.path.clone(), file)));
     }
 
     /// Takes a file away.
-    pub(super) fn remove(&self, name: &str) {
-        self.change(|files| drop(files.remove(Path::new(name))));
+    pub(super) fn remove(&self, path: &Path) {
+        self.change(|files| drop(files.remove(path)));
     }
 
     fn change(&self, change: impl FnOnce(&mut Files)) {
@@ -77,13 +82,11 @@ impl Follower {
             }
         }
         let mut found = Vec::new();
-        for (path, content) in files {
-            let Some(kind) = FileKind::of(&path) else { continue };
-            let file = FoundFile::in_memory(path.clone(), kind, content, None);
+        for (path, file) in files {
             match self.known.insert(path, file.sha256) {
                 Some(known) if known == file.sha256 => {}
-                Some(_) => found.push((kind, Change::Modified(file))),
-                None => found.push((kind, Change::Appeared(file))),
+                Some(_) => found.push((file.kind, Change::Modified(file))),
+                None => found.push((file.kind, Change::Appeared(file))),
             }
         }
         found.sort_by_key(|(kind, _)| *kind);

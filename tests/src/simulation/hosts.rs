@@ -67,13 +67,13 @@ impl Hosts {
 
     /// Puts a version of a plugin into the folder.
     pub(super) fn put_plugin(&self, package: &str, version: usize) -> Result<()> {
-        self.folder.put(&plugin_file(package), self.catalogue.file(package, version)?);
+        self.folder.put(self.catalogue.file(package, version)?);
         Ok(())
     }
 
     /// Takes a plugin away.
     pub(super) fn remove_plugin(&self, package: &str) {
-        self.folder.remove(&plugin_file(package));
+        self.folder.remove(&Catalogue::path(package));
     }
 
     pub(super) fn lives(&self, host: usize) -> bool {
@@ -174,10 +174,6 @@ impl Hosts {
         }
         Ok(())
     }
-}
-
-fn plugin_file(package: &str) -> String {
-    format!("{package}.wasm")
 }
 
 fn open(database: &str) -> Result<Arc<dyn Broker>> {

@@ -20,6 +20,8 @@ const FULL: Scale = Scale { records: 2_000_000, faults: 50 };
 const RATE: u32 = 8_000;
 /// Each record is on all of them, and a majority has to have it.
 const BROKERS: usize = 3;
+/// A broker that is killed is missed after this long, in milliseconds, and the others take over.
+const MISSED_AFTER: &str = "broker.session.timeout.ms=6000";
 /// How long the host may need from one fault to the next. A task that failed several times waits for a minute.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -41,7 +43,7 @@ async fn broker_restarts_and_cut_offs() -> Result<()> {
     // Where the suite has no Kafka, its jars may not be there either.
     sandbar_tests::kafka_or_skip!(Ok(()));
     let scale = Scale::of_this_run(SMALL, FULL)?;
-    let cluster = OwnCluster::start("fire", BROKERS, &[]).await?;
+    let cluster = OwnCluster::start("fire", BROKERS, &[MISSED_AFTER]).await?;
     fire::prove(cluster.bootstrap(), async |home, chance| scenario(home, &cluster, scale, chance).await).await
 }
 

@@ -87,6 +87,14 @@ const READER_FETCH_WAIT_MS: &str = "20";
 /// comes earlier.
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 
+/// The property by which a client closes a connection that it does not use.
+const MAX_IDLE: &str = "connections.max.idle.ms";
+/// How long a producer that commits for a group keeps such a connection, in milliseconds. When a group's coordinator leaves
+/// the cluster's metadata at the wrong moment, as it does in every restart of a broker, librdkafka 2.12 waits for the next
+/// connection of the client to come or go before it looks for another coordinator, without end if none does (its issues
+/// 5456 and 5511). While it waits all of them are idle, so that this is how long a commit may hang at most.
+const MAX_IDLE_MS: &str = "10000";
+
 /// The property by which a member of a group is known again.
 const GROUP_INSTANCE_ID: &str = "group.instance.id";
 /// The property that chooses between the two group protocols of Kafka, `classic` and `consumer` (KIP-848).
@@ -158,6 +166,18 @@ impl Properties {
         properties.set("transactional.id", transactional_id);
         let timeout = transaction_timeout.as_millis().to_string();
         properties.0.entry(TRANSACTION_TIMEOUT.to_owned()).or_insert(timeout);
+        properties
+    }
+
+    /// The same, of a task whose transactions hold consumed offsets.
+    pub fn producer_for_group(
+        options: &KafkaOptions,
+        overrides: &BTreeMap<String, String>,
+        transactional_id: &str,
+        transaction_timeout: Duration,
+    ) -> Self {
+        let mut properties = Self::producer(options, overrides, transactional_id, transaction_timeout);
+        properties.0.entry(MAX_IDLE.to_owned()).or_insert(MAX_IDLE_MS.to_owned());
         properties
     }
 

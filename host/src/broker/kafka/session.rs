@@ -62,8 +62,8 @@ impl KafkaSession {
         }
         let SessionSpec { worker_group, connector, task, input, .. } = &spec;
         let transactional_id = format!("{worker_group}-{connector}-{task}");
-        let producer =
-            Properties::producer(&options, &spec.producer_overrides, &transactional_id, spec.transaction_timeout);
+        let properties = if input.is_some() { Properties::producer_for_group } else { Properties::producer };
+        let producer = properties(&options, &spec.producer_overrides, &transactional_id, spec.transaction_timeout);
         let max_bytes = producer.number("message.max.bytes", MESSAGE_MAX_BYTES);
         let patience = Duration::from_millis(producer.number("transaction.timeout.ms", 60_000)) + OVERDUE;
         let consumer = input.as_ref().map(|Input { group, topics }| {

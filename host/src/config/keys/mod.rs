@@ -98,7 +98,11 @@ impl Key {
         if let Some((prefix, _)) = self.name.split_once('*') {
             return name.len() > prefix.len() && name.starts_with(prefix);
         }
-        let Some((prefix, suffix)) = self.name.split_once(ALIAS) else { return name == self.name };
+        // Most keys are none of these, and every name of a file is compared to all of them.
+        if !self.is_pattern() {
+            return name == self.name;
+        }
+        let Some((prefix, suffix)) = self.name.split_once(ALIAS) else { return false };
         let alias = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
         alias.is_some_and(|alias| !alias.is_empty() && !alias.contains('.'))
     }
