@@ -12,7 +12,7 @@ run: build ## set up, build, and run the demonstration on the embedded broker
 test: ## set up, and run every test, those against Apache Kafka too
 	@scripts/test.sh
 
-fire: setup ## kill the host 200 times and the broker 50 times, and show that no record is lost or doubled
+fire: setup ## kill the host 200 times, restart brokers 50 times: no record is lost or doubled
 	@scripts/fire.sh
 
 check: ## format, clippy, documentation, dependencies: each warning is an error

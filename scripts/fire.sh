@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Apache Kafka under fire, at full size: 200 kills of the host, 50 restarts of the broker and 50 cut-offs, two million
-# records each; `make test` runs the same at a small size. What was seen is printed.
+# Apache Kafka under fire, at full size: 200 kills of the host, 50 restarts of brokers and 50 cut-offs, tasks that move 60
+# times, and more, most with two million records; docs/testing.md lists it. `make test` runs the same at a small size.
+# What was seen is printed.
 #
 #   fire.sh [FILTER]    only the tests whose names hold FILTER, such as `kills` or `outages`
 # shellcheck source=scripts/lib.sh

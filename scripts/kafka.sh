@@ -130,6 +130,8 @@ await() { # DIR, COUNT
 launch() { # STARTER, NAMES, KEY=VALUE...
     local starter=$1 names=$2 java name attempt
     shift 2
+    # In what follows a name that is none would not end the script.
+    for name in $names; do run_dir "$name" >/dev/null; done
     kafka_fetched || die "Apache Kafka is missing: run scripts/kafka.sh fetch"
     java=$(find_java) || die "Java $java_needed or newer is missing: run scripts/setup.sh --kafka"
     for name in $names; do
@@ -301,11 +303,13 @@ name=${2:-dev}
 case ${1:-} in
 fetch) fetch ;;
 start)
-    trap 'stop "$name"; exit 130' INT TERM
+    # shellcheck disable=SC2064 # the name as it is now: functions have others by that name
+    trap "stop '$name'; exit 130" INT TERM
     start "$name" "${@:3}"
     ;;
 cluster)
-    trap 'stop_cluster "$name"; exit 130' INT TERM
+    # shellcheck disable=SC2064 # as above
+    trap "stop_cluster '$name'; exit 130" INT TERM
     cluster "$name" "${@:3}"
     ;;
 env) show_env "$name" ;;

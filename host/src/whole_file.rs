@@ -5,7 +5,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
+
+/// What the names of files begin with that are being written. Only a process that was killed leaves one.
+const PART: &str = ".part-";
+
+/// Whether a file of this name is, or was, being written.
+pub fn is_part(name: &str) -> bool {
+    name.starts_with(PART)
+}
 
 /// Puts a file there, or another one in its place.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -30,7 +38,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn written(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = NamedTempFile::new_in(folder)?;
+    let mut file = Builder::new().prefix(PART).tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)

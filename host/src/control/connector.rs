@@ -104,7 +104,7 @@ impl Connector {
     pub(super) fn take_over(&mut self, plugins: Plugins, now: Instant) {
         self.is_on_probation(now);
         // Of what does not run nobody knows whether it would.
-        let ran_well = !self.tasks.is_empty()
+        let ran_well = self.tasks.iter().any(|task| task.run > 0)
             && self.tasks.iter().all(|task| !matches!(task.machine.state(), TaskState::Failed { .. }));
         match self.running.replace(plugins.clone()) {
             Some(before) if before.same(&plugins) => {}

@@ -89,29 +89,38 @@ impl KeptVersions {
         Versions::with(&known.quarantined, fallback)
     }
 
-    /// Takes note of what is known for a connector by now, until [`KeptVersions::keep`] only here.
+    /// Takes note of what is known for a connector by now, until [`KeptVersions::keep`] only here. What ran well and cannot
+    /// be loaded at the moment is kept for as long as something is in quarantine: it may be all there is, and what is wrong
+    /// with it may be mended.
     pub(super) fn note(&mut self, connector: &str, versions: &Versions) {
-        let before = || versions.fallback().into_iter().flat_map(Plugins::iter);
-        let known = self.connectors.get(connector);
-        let same_quarantine = known.map_or(&[][..], |known| &known.quarantined).iter().eq(versions.quarantined());
-        let kept = known.map_or(&[][..], |known| &known.before).iter().map(|one| one.sha256);
-        if same_quarantine && kept.eq(before().map(|plugin| plugin.inspection.sha256)) {
+        let none = Known::default();
+        let known = self.connectors.get(connector).unwrap_or(&none);
+        let plugins: Vec<_> = versions.fallback().into_iter().flat_map(Plugins::iter).collect();
+        let waits = plugins.is_empty()
+            && versions.quarantined().next().is_some()
+            && known.before.iter().any(|before| !self.plugins.contains_key(&before.sha256));
+        let now = Known {
+            quarantined: versions.quarantined().cloned().collect(),
+            before: if waits {
+                known.before.clone()
+            } else {
+                plugins.iter().map(|plugin| Before::of(plugin)).collect()
+            },
+        };
+        if *known == now {
             return;
         }
         self.changed = true;
-        let known = Known {
-            quarantined: versions.quarantined().cloned().collect(),
-            before: before().map(|plugin| Before::of(plugin)).collect(),
-        };
-        self.plugins.extend(before().map(|plugin| (plugin.inspection.sha256, Arc::clone(plugin))));
-        if known == Known::default() {
+        self.plugins.extend(plugins.into_iter().map(|plugin| (plugin.inspection.sha256, Arc::clone(plugin))));
+        let known = now;
+        if known == none {
             self.connectors.remove(connector);
         } else {
             self.connectors.insert(connector.to_owned(), known);
         }
     }
 
-    /// Brings the folder up to date, where it is not: plugins before the file that names them.
+    /// Brings the folder up to date, where it is not.
     pub(super) async fn keep(&mut self) -> io::Result<()> {
         if !self.changed {
             return Ok(());
@@ -122,20 +131,22 @@ impl KeptVersions {
             let folder = data.join(FOLDER);
             let sources: Vec<_> = self.plugins.iter().map(|(sha256, p)| (*sha256, p.source.clone())).collect();
             let at = folder.clone();
-            let stored = spawn_blocking(move || sources.iter().try_for_each(|(sha, source)| store(&at, sha, source)));
-            stored.await.map_err(io::Error::other)?.map_err(|error| cannot_write(&folder, &error))?;
+            let stored = spawn_blocking(move || {
+                let sweeping = sweep(&at, &named);
+                // Each as far as there is room.
+                let each = sources.iter().map(|(sha256, source)| store(&at, sha256, source));
+                each.fold(sweeping, io::Result::and)
+            });
+            let stored = stored.await.map_err(io::Error::other)?;
+            // What must not run again is not forgotten where there is no room for what may run in its stead.
             kept::write(data.join(FILE), &self.connectors).await?;
-            let swept = folder.clone();
-            let swept = spawn_blocking(move || sweep(&swept, &named)).await.map_err(io::Error::other)?;
-            swept.map_err(|error| cannot_write(&folder, &error))?;
+            stored.map_err(|error| {
+                io::Error::new(error.kind(), format!("{} cannot be written: {error}", folder.display()))
+            })?;
         }
         self.changed = false;
         Ok(())
     }
-}
-
-fn cannot_write(folder: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{} cannot be written: {error}", folder.display()))
 }
 
 fn plugin_file(folder: &Path, sha256: &Digest) -> PathBuf {
@@ -169,7 +180,7 @@ fn store(folder: &Path, sha256: &Digest, source: &Source) -> io::Result<()> {
     if path.exists() { Ok(()) } else { whole_file::replace(&path, &source.wasm) }
 }
 
-/// Removes what nothing names any more.
+/// Removes what nothing names any more, and what was left of a write that was cut off.
 fn sweep(folder: &Path, named: &BTreeSet<Digest>) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -180,7 +191,7 @@ fn sweep(folder: &Path, named: &BTreeSet<Digest>) -> io::Result<()> {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let sha256 = name.split('.').next().and_then(|digits| digits.parse::<Digest>().ok());
-        if sha256.is_some_and(|sha256| !named.contains(&sha256)) {
+        if sha256.map_or(whole_file::is_part(name), |sha256| !named.contains(&sha256)) {
             std::fs::remove_file(&path)?;
         }
     }

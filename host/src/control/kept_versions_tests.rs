@@ -107,6 +107,44 @@ async fn a_plugin_that_is_not_what_was_kept_is_left_out() -> io::Result<()> {
 }
 
 #[tokio::test]
+async fn a_plugin_that_may_not_be_loaded_is_kept_until_it_may() -> io::Result<()> {
+    let data = tempfile::tempdir()?;
+    let mut versions = held(&["2.0.0"]);
+    versions.take_over(&own(2), own(1), true, Instant::now());
+    let mut kept = open(data.path())?;
+    kept.note("orders", &versions);
+    kept.keep().await?;
+    let refuse = |_: &FoundFile| Err(LoadError::Internal("not today".to_owned()));
+    let mut refused = KeptVersions::open(data.path(), refuse)?;
+    let versions = refused.of("orders");
+    assert_eq!(before(&versions), None);
+    refused.note("orders", &versions);
+    refused.keep().await?;
+    assert_eq!(before(&open(data.path())?.of("orders")), Some(1));
+    // Once nothing is in quarantine nobody needs it.
+    refused.note("orders", &Versions::default());
+    refused.keep().await?;
+    assert_eq!(files(data.path()), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_room_for_plugins_the_quarantine_is_kept() -> io::Result<()> {
+    let data = tempfile::tempdir()?;
+    let mut versions = held(&["2.0.0"]);
+    versions.take_over(&own(2), own(1), true, Instant::now());
+    let mut kept = open(data.path())?;
+    fs::write(data.path().join(FOLDER), "no folder")?;
+    kept.note("orders", &versions);
+    kept.keep().await.unwrap_err();
+    assert_eq!(names(&open(data.path())?.of("orders")), ["2.0.0"]);
+    fs::remove_file(data.path().join(FOLDER))?;
+    kept.keep().await?;
+    assert_eq!(before(&open(data.path())?.of("orders")), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_new_is_not_written() -> io::Result<()> {
     let data = tempfile::tempdir()?;
     let mut kept = open(data.path())?;

@@ -47,6 +47,8 @@ pub(super) struct Versions {
     probation: Option<Probation>,
     /// The plugins that ran well, where what came after them has not yet, or failed. Their files may be gone.
     fallback: Option<Plugins>,
+    /// Whether nothing has run yet in this life of the host: nobody knows then whether it has to go back to those.
+    fresh: bool,
     /// By the hash of their content.
     quarantined: BTreeMap<Digest, Quarantined>,
 }
@@ -63,11 +65,12 @@ impl Versions {
     /// the host.
     pub(super) fn with(quarantined: &[Quarantined], fallback: Option<Plugins>) -> Self {
         let quarantined = quarantined.iter().map(|one| (one.sha256, one.clone())).collect();
-        Self { probation: None, fallback, quarantined }
+        Self { probation: None, fallback, fresh: true, quarantined }
     }
 
     /// Plugins are the first to run in this life of the host. Others may have run well in an earlier one.
     pub(super) fn begin(&mut self, plugins: &Plugins, now: Instant) {
+        self.fresh = false;
         let others = self.fallback.as_ref().filter(|fallback| !fallback.same(plugins));
         self.probation = others.map(|_| Probation { plugins: plugins.clone(), since: now });
         self.drop_fallback();
@@ -104,7 +107,7 @@ impl Versions {
     /// Lets go of the plugins that ran well, where nobody could have to go back to them. While something is in quarantine
     /// they may be all that the connector can run: their own file may be gone, or be the very one that failed.
     fn drop_fallback(&mut self) {
-        if self.probation.is_none() && self.quarantined.is_empty() {
+        if !self.fresh && self.probation.is_none() && self.quarantined.is_empty() {
             self.fallback = None;
         }
     }

@@ -115,6 +115,19 @@ fn nothing_is_kept_when_nothing_is_in_quarantine() {
 }
 
 #[test]
+fn what_is_gone_before_anything_runs_leaves_what_is_gone_back_to() {
+    let now = Instant::now();
+    let one = rolled_back(now);
+    let kept: Vec<_> = one.quarantined().cloned().collect();
+    let mut versions = Versions::with(&kept, Some(own(1)));
+    // While the host was down, version 3 took the place of version 2.
+    versions.prune(&folder(&[3]));
+    versions.begin(&own(3), now);
+    assert_eq!(versions.fail(&own(3), &settings(), "it failed").len(), 1);
+    assert_eq!(allowed(&versions, &folder(&[3])), Some(1));
+}
+
+#[test]
 fn what_was_pardoned_may_have_to_hand_back_once_more() {
     let now = Instant::now();
     let mut versions = rolled_back(now);

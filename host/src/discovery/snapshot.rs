@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::problem::ScanProblem;
 
 /// The largest plugin that is read, in bytes. Compiled toolchain output is well below 50 MiB; what is larger is a mistake,
-/// and would hold a worker's memory for the time of its compilation.
+/// and would hold a worker's memory for as long as it is in the folder.
 pub const MAX_PLUGIN_BYTES: u64 = 128 << 20;
 /// The largest connector definition that is read, in bytes.
 pub const MAX_DEFINITION_BYTES: u64 = 1 << 20;

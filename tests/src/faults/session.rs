@@ -182,10 +182,13 @@ impl Session for FaultySession {
             commit.consumed.iter_mut().for_each(|consumed| consumed.offset += 1);
         }
         let event = format!("commit{}", shown(&commit));
-        let done = made!(fate, self.inner.commit(commit.clone()));
+        let mut done = self.inner.commit(commit.clone()).await;
         if done.is_ok() {
             self.caller.fates.committed(&self.caller.name, &self.group, &self.given, &commit);
             self.caller.note(&event);
+            if fate == Fate::Twice {
+                done = self.inner.commit(commit).await;
+            }
         }
         self.leave(Step::Commit, fate, done).await
     }

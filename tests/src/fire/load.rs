@@ -30,10 +30,15 @@ pub struct Load {
 impl Load {
     /// Defines the connectors. The source makes so many records a second.
     pub fn define(home: &Home, scale: Scale, rate: u32) -> Result<Self> {
-        let (lines, counts) = (home.name("lines"), home.name("counts"));
+        Self::define_as(home, "lines", scale, rate)
+    }
+
+    /// The same, with a source that goes by this name.
+    pub fn define_as(home: &Home, source: &str, scale: Scale, rate: u32) -> Result<Self> {
+        let (lines, counts) = (home.name(source), home.name("counts"));
         home.install(&["datagen", "word-count"])?;
         home.define(
-            "lines",
+            source,
             &json!({
                 "connector.class": "datagen",
                 "topic": lines,
@@ -64,6 +69,12 @@ impl Load {
             }),
         )?;
         Ok(Self { lines, counts, count: home.name("count"), records: scale.records })
+    }
+
+    /// The topic that the source writes to.
+    #[must_use]
+    pub fn lines(&self) -> &str {
+        &self.lines
     }
 
     /// How many records the transform has committed in this life of the host.

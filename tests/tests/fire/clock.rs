@@ -1,13 +1,14 @@
-//! The host's clock jumps, by minutes and by days, ahead and back, while records flow on Apache Kafka.
+//! The host's clock jumps ahead and back while records flow on Apache Kafka.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use sandbar_tests::chance::Chance;
 use sandbar_tests::false_clock::FalseClock;
 use sandbar_tests::fire::{self, Ended, Load, Scale, Victim};
 use sandbar_tests::scenario::Home;
+use sandbar_tests::topics;
 use sandbar_tests::wait::{self, Seen};
 
 use crate::HOST;
@@ -16,8 +17,10 @@ use crate::HOST;
 const SMALL: Scale = Scale { records: 40_000, faults: 6 };
 const FULL: Scale = Scale { records: 400_000, faults: 60 };
 const RATE: u32 = 4_000;
-/// The furthest it is off, in seconds: a month.
-const FURTHEST: u64 = 30 * 24 * 3600;
+/// The furthest it is off, in seconds. Kafka refuses records that are more than an hour ahead of its own clock.
+const FURTHEST: u64 = 50 * 60;
+/// So far off, in milliseconds, that no delay explains it.
+const CLEARLY: i64 = 5 * 60 * 1000;
 /// How long the host may need from one jump to the next.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -44,13 +47,21 @@ async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance)
             Ok(Seen::when(counted >= jump * step, || format!("{counted} records")))
         })
         .await?;
-        // Short jumps are as likely as long ones.
-        let ahead = chance.among(1..FURTHEST) >> chance.among(0..20);
+        // The first is a long one; after that short ones are as likely.
+        let ahead = if jump == 0 { FURTHEST } else { chance.among(1..FURTHEST) >> chance.among(0..10) };
         clock.set(if chance.among(0..2) == 0 { ahead.cast_signed() } else { -ahead.cast_signed() })?;
     }
     load.finish(home, &mut [&mut host]).await?;
     host.stop()?;
     ensure!(host.until_ended().await? == Ended::Stopped, "it did not stop in good order");
     println!("{} records, {} jumps of the clock", scale.records, scale.faults);
+    let mut furthest = 0;
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    topics::for_each(&*home.broker().await?, load.lines(), |_, record| {
+        furthest = furthest.max(record.timestamp.map_or(0, |at| (at - now).abs()));
+        Ok(())
+    })
+    .await?;
+    ensure!(furthest > CLEARLY, "the clock was right all the time: no record is off by more than {furthest} ms");
     load.check(home).await
 }

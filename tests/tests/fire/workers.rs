@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use sandbar::broker::partitioner::partition_of_key;
 use sandbar::broker::{Input, SessionSpec, TopicSettings, Topics};
 use sandbar_tests::chance::Chance;
 use sandbar_tests::contract::{Fixture, Task};
@@ -16,8 +17,10 @@ use serde_json::Value;
 
 use crate::HOST;
 
-const SMALL: Scale = Scale { records: 100_000, faults: 4 };
+const SMALL: Scale = Scale { records: 160_000, faults: 4 };
 const FULL: Scale = Scale { records: 2_000_000, faults: 60 };
+/// The same where nobody stands still.
+const SMALL_MOVES: Scale = Scale { records: 80_000, faults: 4 };
 /// So many records a second that some are on their way at each move: they last for all of them.
 const RATE: u32 = 4_000;
 /// From one move to the next.
@@ -52,7 +55,7 @@ async fn two_workers_share_and_hand_over() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_move_between_two_workers() -> Result<()> {
     let brokers = sandbar_tests::kafka_or_skip!(Ok(()));
-    let scale = Scale::of_this_run(SMALL, FULL)?;
+    let scale = Scale::of_this_run(SMALL_MOVES, FULL)?;
     fire::prove(brokers.clone(), async |home, _| slots_move(home, &brokers, scale).await).await
 }
 
@@ -99,12 +102,20 @@ async fn two(home: &Home, brokers: &str) -> Result<[Worker; 2]> {
 }
 
 /// A member of the group of workers that runs nothing comes every other time, takes a third of the slots, and goes again:
-/// whatever was there moves, and moves on to either of the two.
+/// whatever was there moves, and moves on to either of the two. The source is one that was there when it came first.
 async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
-    let load = Load::define(home, scale, RATE)?;
     let workers = two(home, brokers).await?;
     let fixture = Fixture::new(home.broker().await?);
-    let mut guest: Option<Task> = None;
+    let mut guest = Task::open(&fixture, guest_of(home)).await?;
+    guest.until_owned(SLOTS / 3).await?;
+    let takes = |guest: &Task, slot: i32| guest.owned.iter().any(|place| place.partition == slot);
+    let source = (0..).map(|nth| format!("lines{nth}"));
+    let source = source.into_iter().find(|what| takes(&guest, source_slot(&home.name(what)))).context("a name")?;
+    guest.close().await?;
+    until_shared(home, &workers, 2).await?;
+
+    let load = Load::define_as(home, &source, scale, RATE)?;
+    let (mut guest, mut taken): (Option<Task>, u32) = (None, 0);
     let mut ticks = tokio::time::interval(EVERY);
     let mut longest = Duration::ZERO;
     for nth in 0..scale.faults {
@@ -114,6 +125,7 @@ async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
             None => {
                 let mut guest = Task::open(&fixture, guest_of(home)).await?;
                 guest.until_owned(SLOTS / 3).await.with_context(|| format!("move {nth}"))?;
+                taken += u32::from(takes(&guest, source_slot(&home.name(&source))));
                 Some(guest)
             }
             Some(guest) => {
@@ -127,8 +139,17 @@ async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
     if let Some(guest) = guest {
         guest.close().await?;
     }
-    println!("{} records, slots moved {} times, each within {longest:.1?}", scale.records, scale.faults);
+    println!(
+        "{} records, slots moved {} times, each within {longest:.1?}; the source was taken away {taken} times",
+        scale.records, scale.faults
+    );
+    ensure!(taken > 0, "the source never moved");
     finish(home, &load, workers).await
+}
+
+/// The slot of a source, as ADR 14 has it.
+fn source_slot(connector: &str) -> i32 {
+    partition_of_key(connector.as_bytes(), SLOTS as i32)
 }
 
 fn guest_of(home: &Home) -> SessionSpec {

@@ -87,12 +87,13 @@ const READER_FETCH_WAIT_MS: &str = "20";
 /// comes earlier.
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 
-/// The property by which a client closes a connection that it does not use.
+/// The property by which a client closes a connection over which nothing came or went, an answer it waits for included.
 const MAX_IDLE: &str = "connections.max.idle.ms";
 /// How long a producer that commits for a group keeps such a connection, in milliseconds. When a group's coordinator leaves
 /// the cluster's metadata at the wrong moment, as it does in every restart of a broker, librdkafka 2.12 waits for the next
 /// connection of the client to come or go before it looks for another coordinator, without end if none does (its issues
-/// 5456 and 5511). While it waits all of them are idle, so that this is how long a commit may hang at most.
+/// 5456 and 5511). While it waits all of them are idle, so that this is how long a commit may hang at most. A request that
+/// takes longer is sent again, which the broker recognises.
 const MAX_IDLE_MS: &str = "10000";
 
 /// The property by which a member of a group is known again.
@@ -322,6 +323,11 @@ mod tests {
         assert_eq!(get(&producer, "acks"), "all");
         assert_eq!(get(&producer, "transactional.id"), "id");
         assert_eq!(producer.number("transaction.timeout.ms", 60_000), 10_000);
+        assert_eq!(producer.number(MAX_IDLE, 0), 0, "a source commits for no group");
+        let for_group =
+            |overrides: &_| Properties::producer_for_group(&options, overrides, "id", Duration::from_secs(10));
+        assert_eq!(get(&for_group(&map(&[])), MAX_IDLE), MAX_IDLE_MS);
+        assert_eq!(get(&for_group(&map(&[(MAX_IDLE, "7000")])), MAX_IDLE), "7000");
         let consumer = Properties::consumer(&options, &map(&[("auto.offset.reset", "latest")]), "group", 0);
         assert_eq!(get(&consumer, "auto.offset.reset"), "latest");
         assert_eq!(get(&consumer, "isolation.level"), "read_committed");
@@ -336,7 +342,7 @@ mod tests {
         for properties in [
             Properties::consumer(&options, &none, "g", 0),
             Properties::consumer(&options, &map(&[("group.protocol", "consumer")]), "g", 0),
-            Properties::producer(&options, &none, "id", Duration::from_secs(10)),
+            Properties::producer_for_group(&options, &none, "id", Duration::from_secs(10)),
             Properties::writer(&options),
             Properties::reader(&options),
             Properties::reader(&with_protocol),

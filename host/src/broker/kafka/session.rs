@@ -97,10 +97,9 @@ impl KafkaSession {
         })
     }
 
-    /// Has the thread do something, for as long as that may take. librdkafka has calls that do not keep their own limits: after
-    /// a connection broke at the wrong moment `rd_kafka_send_offsets_to_transaction` waits for ever, seen once in some
-    /// two hundred broken connections. Such a thread is left behind, and whoever opens the session anew fences what it had
-    /// begun.
+    /// Has the thread do something, for as long as that may take. librdkafka has calls that do not keep their own limits, as
+    /// [`MAX_IDLE_MS`](super::config) tells of one. Where such a call does not return all the same its thread is left behind,
+    /// and whoever opens the session anew fences what it had begun.
     async fn call<T>(&mut self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BrokerError> {
         if self.left_behind {
             return Err(ended());
