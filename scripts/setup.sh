@@ -2,7 +2,7 @@
 # Makes a fresh Debian-like machine able to build Sandbar: looks for what is missing, says so, and installs it.
 #
 #   setup.sh            what every build needs: a C and C++ compiler, make, OpenSSL and zlib, the pinned Rust
-#   setup.sh --kafka    and what the tests against Apache Kafka need: Java, Maven, and a clock that can be set
+#   setup.sh --kafka    and what the tests against Apache Kafka need: Java and Maven
 #   setup.sh --check    and what `make check` needs: cargo-deny and cargo-machete
 #   setup.sh --fuzz     and what `make fuzz` needs: nightly Rust and cargo-fuzz
 # shellcheck source=scripts/lib.sh
@@ -95,9 +95,6 @@ setup_kafka() {
     kafka_fetched || have mvn || missing+=(maven)
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
     find_java >/dev/null || die "no Java $java_needed or newer, even after installing"
-    if ! compgen -G "/usr/lib*/*/faketime/libfaketimeMT.so.1" >/dev/null; then
-        (apt_install libfaketime) || warn "without libfaketime the test of clocks that jump does not run"
-    fi
 }
 
 # The sanitizers are nightly's only; nothing but fuzzing uses it.

@@ -4,7 +4,6 @@ pub mod built;
 pub mod chance;
 pub mod checks;
 pub mod contract;
-pub mod false_clock;
 pub mod faults;
 pub mod files;
 pub mod fire;

@@ -71,12 +71,6 @@ impl Load {
         Ok(Self { lines, counts, count: home.name("count"), records: scale.records })
     }
 
-    /// The topic that the source writes to.
-    #[must_use]
-    pub fn lines(&self) -> &str {
-        &self.lines
-    }
-
     /// How many records the transform has committed in this life of the host.
     #[must_use]
     pub fn counted(&self, host: &Victim) -> u64 {

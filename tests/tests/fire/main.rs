@@ -1,7 +1,6 @@
 //! Apache Kafka under fire: the host is killed at every step, the broker goes away, the network breaks. Nothing is lost,
 //! nothing doubled, the state is right. `make fire` runs it at full size; see docs/testing.md.
 
-mod clock;
 mod disk;
 mod kills;
 mod outages;
