@@ -165,7 +165,7 @@ start_one() { # JAVA, NAME, KEY=VALUE...
 }
 
 start_cluster() { # JAVA, NAMES, [N:]KEY=VALUE...
-    local java=$1 names name port ports=() count id voters= property own
+    local java=$1 names name port ports=() count id voters='' property own
     read -ra names <<<"$2"
     shift 2
     count=${#names[@]}
