@@ -132,15 +132,17 @@ impl KeptVersions {
             let sources: Vec<_> = self.plugins.iter().map(|(sha256, p)| (*sha256, p.source.clone())).collect();
             let at = folder.clone();
             let stored = spawn_blocking(move || {
-                let sweeping = sweep(&at, &named);
                 // Each as far as there is room.
                 let each = sources.iter().map(|(sha256, source)| store(&at, sha256, source));
-                each.fold(sweeping, io::Result::and)
+                each.fold(Ok(()), io::Result::and)
             });
             let stored = stored.await.map_err(io::Error::other)?;
             // What must not run again is not forgotten where there is no room for what may run in its stead.
             kept::write(data.join(FILE), &self.connectors).await?;
-            stored.map_err(|error| {
+            // Only now nothing names it any more, whatever ends the process.
+            let at = folder.clone();
+            let swept = spawn_blocking(move || sweep(&at, &named)).await.map_err(io::Error::other)?;
+            stored.and(swept).map_err(|error| {
                 io::Error::new(error.kind(), format!("{} cannot be written: {error}", folder.display()))
             })?;
         }
