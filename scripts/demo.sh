@@ -110,7 +110,7 @@ connector words-to-file <<EOF
 EOF
 
 say "starting the host on a folder with five plugins and six connectors"
-"$sandbar" run --plugins "$room/plugins" --data "$room/data" --log-format plain &
+"$sandbar" run --plugins "$room/plugins" --data "$room/data" --listen 127.0.0.1:0 --log-format plain &
 host=$!
 until_true "clicks in a file" lines_at_least "$room/out/clicks.jsonl" 2000
 until_true "words in a file" lines_at_least "$room/out/words.jsonl" 100

@@ -24,8 +24,6 @@
 
 # It answers after some five seconds on two cores; a machine that compiles at the same time needs longer.
 start_limit_seconds=90
-# An orderly shutdown takes about two seconds. There is nothing to lose: the data is deleted.
-stop_limit_seconds=10
 # Another process may take a port between the look and the start.
 start_attempts=3
 heap=-Xmx512m
@@ -42,22 +40,6 @@ fetch() {
     mv "$kafka_dir/lib.part" "$kafka_dir/lib"
 }
 
-run_dir() {
-    [[ $1 =~ ^[a-z0-9-]+$ ]] || die "a broker's name is made of a-z, 0-9 and -: $1"
-    printf '%s\n' "$kafka_dir/run/$1"
-}
-
-# Ports are taken below the range that outgoing connections use, so that none of those is in the way.
-free_port() {
-    local port
-    while port=$((20000 + RANDOM % 12000)); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            printf '%s\n' "$port"
-            return 0
-        fi
-    done
-}
-
 # Asks for metadata (api key 3, version 1, no topics), as a client would. An open port is not yet a broker; the answer's
 # third word is how many brokers the cluster counts: they have to be as many at least.
 answers() { # PORT, COUNT
@@ -69,17 +51,6 @@ answers() { # PORT, COUNT
         timeout 5 head -c 12 <&3 | od -An -v -tx1 | tr -d ' \n' | cut -c 17-24
     ) || return 1
     ((16#${brokers:-0} >= $2))
-}
-
-# A pid file may outlive its process, and the number may be given to another: only ours has our file in its arguments.
-alive() {
-    local pid
-    pid=$(cat "$1/pid" 2>/dev/null) || return 1
-    if [[ -d /proc/self ]]; then
-        { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF "$1/server.properties"
-    else
-        ps -o args= -p "$pid" | grep -qF "$1/server.properties"
-    fi
 }
 
 # Sets a broker up in an empty folder.
@@ -228,21 +199,6 @@ signal() {
     dir=$(run_dir "$2")
     alive "$dir" || die "no broker named $2 is running"
     kill "-$1" "$(cat "$dir/pid")"
-}
-
-# Ends a broker's process in good order, or by force where it takes too long.
-finish() {
-    local dir=$1 pid waited_until
-    if alive "$dir"; then
-        pid=$(cat "$dir/pid")
-        # One that was frozen would not hear it.
-        kill "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null || true
-        waited_until=$((SECONDS + stop_limit_seconds))
-        while alive "$dir"; do
-            if ((SECONDS >= waited_until)); then kill -KILL "$pid" 2>/dev/null || true; fi
-            sleep 0.1
-        done
-    fi
 }
 
 halt() {

@@ -49,6 +49,52 @@ kafka_fetched() { cmp -s "$kafka_pom" "$kafka_dir/lib/pom.xml"; }
 
 kafka_version() { sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$kafka_pom"; }
 
+run_dir() {
+    [[ $1 =~ ^[a-z0-9-]+$ ]] || die "a name is made of a-z, 0-9 and -: $1"
+    printf '%s\n' "$kafka_dir/run/$1"
+}
+
+# Ports are taken below the range that outgoing connections use, so that none of those is in the way.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)); do
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            printf '%s\n' "$port"
+            return 0
+        fi
+    done
+}
+
+# A pid file may outlive its process, and the number may be given to another: only ours has a file of this folder in its
+# arguments.
+alive() {
+    local pid
+    pid=$(cat "$1/pid" 2>/dev/null) || return 1
+    if [[ -d /proc/self ]]; then
+        { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -q "^$1/[a-z]*\.properties$"
+    else
+        ps -o args= -p "$pid" | grep -q " $1/[a-z]*\.properties$"
+    fi
+}
+
+# An orderly shutdown takes about two seconds. There is nothing to lose: the data is deleted.
+stop_limit_seconds=10
+
+# Ends a process in good order, or by force where it takes too long.
+finish() {
+    local dir=$1 pid waited_until
+    if alive "$dir"; then
+        pid=$(cat "$dir/pid")
+        # One that was frozen would not hear it.
+        kill "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null || true
+        waited_until=$((SECONDS + stop_limit_seconds))
+        while alive "$dir"; do
+            if ((SECONDS >= waited_until)); then kill -KILL "$pid" 2>/dev/null || true; fi
+            sleep 0.1
+        done
+    fi
+}
+
 # The packages of the example plugins, as arguments for cargo: -p NAME -p NAME ...
 plugin_packages() {
     [[ -d examples-plugins ]] || return 0

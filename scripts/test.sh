@@ -21,6 +21,8 @@ if [[ -z ${SANDBAR_TEST_KAFKA:-} ]]; then
         without_kafka "Apache Kafka could not be downloaded"
     fi
 fi
+# The REST interface is held against that of a real Kafka Connect.
+if [[ -z $no_kafka ]] && ! scripts/connect.sh fetch; then without_kafka "Kafka Connect could not be downloaded"; fi
 
 scripts/build.sh plugins
 say "building the tests"

@@ -11,6 +11,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use sandbar::config::WorkerConfig;
 use sandbar::control::Status;
+use sandbar::wiring::{self, Process};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -72,6 +73,7 @@ impl Host {
             plugins: plugins.to_owned(),
             data: data.to_owned(),
             cache: data.join("cache"),
+            listen: None,
             ..WorkerConfig::default()
         };
         Self::start_with(worker).await
@@ -82,7 +84,9 @@ impl Host {
         let plugins = worker.plugins.clone();
         let (stop, stopped) = watch::channel(false);
         let (told, status) = oneshot::channel();
-        let running = tokio::spawn(sandbar::wiring::run(Arc::new(worker), stopped, |status| drop(told.send(status))));
+        let running = tokio::spawn(wiring::run(Arc::new(worker), Process::default(), stopped, |running| {
+            drop(told.send(running.handle))
+        }));
         match status.await {
             Ok(handle) => Ok(Self { plugins, status: handle.status(), stop, running }),
             Err(_) => Err(running.await?.err().context("the host ended before it began")?),

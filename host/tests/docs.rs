@@ -284,6 +284,7 @@ fn value(kind: Kind) -> String {
         Kind::Digests => "sha256 sums".to_owned(),
         Kind::PublicKeys => "public keys".to_owned(),
         Kind::Hosts => "hosts".to_owned(),
+        Kind::Address => "`host:port`, or `none`".to_owned(),
         Kind::Addresses => "addresses".to_owned(),
         Kind::Properties => "properties".to_owned(),
     }

@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use sandbar::broker::local::LocalBroker;
-use sandbar::broker::{BatchLimits, Broker as _, ReadFrom, ReadSpec, TopicSettings};
+use sandbar::broker::{BatchLimits, Broker, ReadFrom, ReadSpec, TopicSettings};
 use sandbar::config::WorkerConfig;
 use sandbar::control::{Command, ConnectorState, ConnectorStatus, Handle, Status};
 use sandbar::sandbox::Cache;
+use sandbar::wiring::{self, Process, Running};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -36,8 +37,9 @@ const NEIGHBOUR: &str = "neighbour";
 pub struct Worker {
     folder: Arc<TempDir>,
     plugins: PathBuf,
-    broker: LocalBroker,
+    broker: Arc<dyn Broker>,
     handle: Handle,
+    address: Option<SocketAddr>,
     status: watch::Receiver<Status>,
     stop: watch::Sender<bool>,
     run: JoinHandle<Result<bool>>,
@@ -60,19 +62,19 @@ impl Worker {
     pub async fn start_with(folder: Arc<TempDir>, worker: WorkerConfig) -> Result<Self> {
         logs::capture();
         let (stop, stopped) = watch::channel(false);
-        let (told, handle) = oneshot::channel();
-        let (plugins, data) = (worker.plugins.clone(), worker.data.clone());
-        let run = tokio::spawn(sandbar::wiring::run(Arc::new(worker), stopped, |handle| {
+        let (told, running) = oneshot::channel();
+        let (plugins, settings) = (worker.plugins.clone(), worker.clone());
+        let run = tokio::spawn(wiring::run(Arc::new(worker), Process::default(), stopped, |running| {
             // The test has given up where nobody listens.
-            drop(told.send(handle));
+            drop(told.send(running));
         }));
-        let Ok(handle) = handle.await else {
+        let Ok(Running { handle, address }) = running.await else {
             run.await??;
             bail!("the worker ended before it began");
         };
-        let broker = LocalBroker::open(&data)?;
+        let broker = wiring::broker(&settings).await?;
         let status = handle.status();
-        Ok(Self { folder, plugins, broker, handle, status, stop, run, probes: 0 })
+        Ok(Self { folder, plugins, broker, handle, address, status, stop, run, probes: 0 })
     }
 
     /// The folder that holds everything.
@@ -84,6 +86,12 @@ impl Worker {
     /// Gives a command.
     pub async fn tell(&self, connector: &str, command: Command) -> Result<()> {
         Ok(self.handle.tell(connector, command).await?)
+    }
+
+    /// Where its REST interface answers, where it was told to.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Drops a file into the plugin folder, whole at once, and returns its path.
@@ -217,6 +225,7 @@ pub fn config(folder: &Path) -> WorkerConfig {
     let mut worker = WorkerConfig { scan_interval: SCAN, ..WorkerConfig::default() };
     worker.plugins = folder.join("plugins");
     worker.data = folder.join("data");
+    worker.listen = None;
     // Plugins are compiled once a program, not once a test: all workers share a cache, and the key to it. A worker that
     // could not be given the key makes one, and compiles for itself.
     static CACHE: OnceLock<Option<TempDir>> = OnceLock::new();

@@ -207,7 +207,8 @@ impl Home {
         let kafka = brokers.map(|brokers| format!("[kafka]\nbootstrap.servers = \"{brokers}\"\n"));
         // Workers of one group would share what each is to run alone.
         let group = self.name("workers");
-        format!("plugins = \"plugins\"\ndata = \"data\"\ngroup.id = \"{group}\"\n{}", kafka.unwrap_or_default())
+        let kafka = kafka.unwrap_or_default();
+        format!("plugins = \"plugins\"\ndata = \"data\"\nlisten = \"none\"\ngroup.id = \"{group}\"\n{kafka}")
     }
 
     /// The broker, to look at topics, whether a worker runs or not.

@@ -56,14 +56,20 @@ impl Client {
 
     /// What runs.
     pub async fn status(&self) -> Result<Value, ClientError> {
-        let body = self.send(Method::GET, &["status"], None).await?;
+        let body = self.send(Method::GET, &["v1", "status"], None).await?;
         serde_json::from_slice(&body).map_err(|error| self.unreachable(error))
     }
 
     /// Has something done about a connector: the last parts of the path, and perhaps a query.
-    pub async fn tell(&self, connector: &str, what: &[&str], query: Option<&str>) -> Result<(), ClientError> {
+    pub async fn tell(
+        &self,
+        method: Method,
+        connector: &str,
+        what: &[&str],
+        query: Option<&str>,
+    ) -> Result<(), ClientError> {
         let segments = [&["connectors", connector], what].concat();
-        self.send(Method::POST, &segments, query).await.map(drop)
+        self.send(method, &segments, query).await.map(drop)
     }
 
     async fn send(&self, method: Method, segments: &[&str], query: Option<&str>) -> Result<Bytes, ClientError> {
@@ -117,7 +123,7 @@ impl Client {
 
 /// The path and query of a request. Names may hold anything: they are escaped.
 fn target(segments: &[&str], query: Option<&str>) -> Option<String> {
-    let mut url = Url::parse("http://sandbar/v1").ok()?;
+    let mut url = Url::parse("http://sandbar").ok()?;
     url.path_segments_mut().ok()?.extend(segments);
     url.set_query(query);
     Some(url[url::Position::BeforePath..].to_owned())
@@ -130,7 +136,7 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         let path = target(&["connectors", "a/b c?d%", "restart"], Some("only_failed=true"));
-        assert_eq!(path.as_deref(), Some("/v1/connectors/a%2Fb%20c%3Fd%25/restart?only_failed=true"));
+        assert_eq!(path.as_deref(), Some("/connectors/a%2Fb%20c%3Fd%25/restart?only_failed=true"));
     }
 
     #[tokio::test]

@@ -27,6 +27,9 @@ pub trait Broker: Send + Sync + 'static {
     /// For people: which broker this is.
     fn describe(&self) -> String;
 
+    /// What can be looked up and set outside any task.
+    fn administration(&self) -> &dyn Administration;
+
     /// Opens a task's session. The transactional id it stands for is taken over at once: a transaction that a killed
     /// predecessor left open is aborted, and a predecessor that still lives is fenced.
     async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError>;
@@ -42,6 +45,40 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Appends records outside any task, durably: for tools. Missing topics are created with the settings.
     async fn write(&self, output: Output, settings: &TopicSettings) -> Result<(), BrokerError>;
+}
+
+/// What can be looked up and set outside any task: for operators.
+#[async_trait]
+pub trait Administration: Send + Sync {
+    /// The committed source offsets of a connector, as [`Session::load_offsets`] returns them, outside any task.
+    async fn source_offsets(&self, connector: &str) -> Result<Vec<(String, String)>, BrokerError>;
+
+    /// The committed state of a scope that moves with an input partition, outside any task.
+    async fn state(
+        &self,
+        worker_group: &str,
+        connector: &str,
+        scope: &StateScope,
+    ) -> Result<Vec<(Bytes, Bytes)>, BrokerError>;
+
+    /// For each partition of topics the first offset that is kept, and the one the next record gets. Topics that do not
+    /// exist have no partitions.
+    async fn ranges(&self, topics: &Topics) -> Result<Vec<(TopicPartition, (i64, i64))>, BrokerError>;
+
+    /// Which cluster it is.
+    async fn cluster_id(&self) -> Result<String, BrokerError>;
+
+    /// Where a consumer group stands in topics: the next offset to read of each partition for which it has committed one.
+    async fn group_offsets(&self, group: &str, topics: &Topics) -> Result<Vec<TopicPartitionOffset>, BrokerError>;
+
+    /// Sets where a consumer group without members stands; `None`: it stands nowhere in that partition any more. A group
+    /// that has members is refused.
+    async fn set_group_offsets(
+        &self,
+        group: &str,
+        topics: &Topics,
+        offsets: Vec<(TopicPartition, Option<i64>)>,
+    ) -> Result<(), BrokerError>;
 }
 
 /// A task's cursor and open transaction. Not used by two at once.

@@ -1,14 +1,16 @@
 //! Sets logging up: what is logged, how it looks, and that it goes through the console.
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use super::console::Console;
 use super::failure::{Failure, Outcome};
 use super::lines::Lines;
+use crate::api::{Loggers, Logs};
 use crate::config::LogFormat;
+use crate::wiring::Process;
 
 /// What is logged by commands that answer and end: what is wrong, but for what librdkafka says while it tries again and
 /// again. The error a command ends with repeats the last of that.
@@ -40,30 +42,35 @@ impl Format {
 }
 
 /// Logs to the console from now on: what `RUST_LOG` says if it is set, else everything down to `level`.
-pub(super) fn start(level: &str, format: Format, console: &Console) -> Outcome {
+pub(super) fn start(level: &str, format: Format, console: &Console) -> Outcome<Process> {
     install(&directives(level), format, console)
 }
 
 /// Logging for commands that answer and end.
 pub(super) fn start_quietly() -> Outcome {
     let console = Console::stderr();
-    install(QUIET, Format::Lines(Lines::Watched { colour: colour(&console) }), &console)
+    install(QUIET, Format::Lines(Lines::Watched { colour: colour(&console) }), &console).map(drop)
 }
 
-fn install(directives: &str, format: Format, console: &Console) -> Outcome {
+fn install(directives: &str, format: Format, console: &Console) -> Outcome<Process> {
     let variable = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty());
     let filter = match &variable {
         Some(text) => EnvFilter::try_new(text)
             .map_err(|error| Failure::new(format!("RUST_LOG: {error}")).hint("a value that works is RUST_LOG=debug"))?,
         None => EnvFilter::try_new(directives).map_err(Failure::new)?,
     };
-    let registry = tracing_subscriber::registry().with(filter);
+    let base = filter.to_string();
+    let (filter, handle) = reload::Layer::new(filter);
+    let logs = Logs::default();
+    let registry = tracing_subscriber::registry().with(filter).with(logs.clone());
     let console = console.clone();
     let started = match format {
         Format::Json => registry.with(layer().json().flatten_event(true).with_writer(console)).try_init(),
         Format::Lines(lines) => registry.with(layer().event_format(lines).with_writer(console)).try_init(),
     };
-    started.map_err(Failure::new)
+    started.map_err(Failure::new)?;
+    let loggers = Loggers::new(&base, move |filter| handle.reload(filter).map_err(|error| error.to_string()));
+    Ok(Process { logs, loggers })
 }
 
 /// Whether to use colours: <https://no-color.org>.

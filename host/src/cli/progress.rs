@@ -72,22 +72,14 @@ impl ProgressLog {
 mod tests {
     //! Only what changed is told.
 
-    use std::path::PathBuf;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::control::ConnectorState;
+    use crate::config::Definition;
 
     fn status(name: &str) -> Status {
-        let connector = ConnectorStatus {
-            name: name.to_owned(),
-            kind: None,
-            plugin: None,
-            file: PathBuf::new(),
-            state: ConnectorState::Running,
-            reason: None,
-            tasks: Vec::new(),
-            quarantined: Vec::new(),
-        };
+        let definition = Definition::from_config(name, &BTreeMap::new(), "test").unwrap();
+        let connector = ConnectorStatus::new(Arc::new(definition));
         Status { ready: true, connectors: vec![connector], ..Status::default() }
     }
 

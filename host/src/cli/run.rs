@@ -17,9 +17,9 @@ use super::logging::{self, Format};
 use super::progress::ProgressLog;
 use super::status::{self, Sampler};
 use super::worker::{WorkerArgs, runtime};
-use crate::config::{LogFormat, WorkerConfig};
+use crate::config::{LogFormat, NOWHERE, WorkerConfig, keys};
 use crate::control::Status;
-use crate::wiring;
+use crate::wiring::{self, Process};
 
 /// How often the status block is brought up to date: often enough to look alive.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -57,6 +57,9 @@ pub(super) struct RunArgs {
     /// The least severe messages that are logged; overrides the file [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
+    /// Where the REST interface answers, `none` for nowhere; overrides the file [default: 127.0.0.1:8083]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    listen: Option<String>,
     /// How messages are logged; overrides the file [default: auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogStyle>,
@@ -110,6 +113,9 @@ impl RunArgs {
         if let Some(plugins) = &self.plugins {
             worker.plugins.clone_from(plugins);
         }
+        if let Some(listen) = &self.listen {
+            worker.listen = Some(listen.clone()).filter(|address| address != NOWHERE);
+        }
         if let Some(level) = self.log_level {
             worker.log.level = level.name().to_owned();
         }
@@ -120,6 +126,10 @@ impl RunArgs {
     }
 }
 
+fn address(text: &str) -> Result<String, String> {
+    keys::LISTEN.kind.check(text).map(|()| text.to_owned())
+}
+
 /// Runs a worker until it is told to stop.
 pub(super) fn run(args: &RunArgs) -> Outcome {
     let (worker, warnings) =
@@ -127,13 +137,13 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     let worker = args.over(worker);
     let console = Console::stderr();
     let format = Format::of(worker.log.format, console.is_terminal(), logging::colour(&console));
-    logging::start(&worker.log.level, format, &console)?;
+    let process = logging::start(&worker.log.level, format, &console)?;
     for warning in warnings {
         warn!("{warning}");
     }
     let timeout = worker.shutdown_timeout;
     let runtime = runtime()?;
-    let drained = runtime.block_on(serve(worker, format, console));
+    let drained = runtime.block_on(serve(worker, process, format, console));
     // Whatever still runs was given its time.
     runtime.shutdown_background();
     if drained? {
@@ -143,13 +153,13 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     Err(Failure::new(what).hint("shutdown.timeout.ms in sandbar.toml gives them longer"))
 }
 
-async fn serve(worker: WorkerConfig, format: Format, console: Console) -> Outcome<bool> {
+async fn serve(worker: WorkerConfig, process: Process, format: Format, console: Console) -> Outcome<bool> {
     let (stop, stopping) = watch::channel(false);
     let signals = Signals::listen().map_err(|error| Failure::new(format!("signals cannot be handled: {error}")))?;
     let signals = tokio::spawn(signals.obey(stop, console.clone()));
     let mut display = None;
-    let drained = wiring::run(Arc::new(worker), stopping, |handle| {
-        display = Some(tokio::spawn(show(handle.status(), format.is_watched().then_some(console))));
+    let drained = wiring::run(Arc::new(worker), process, stopping, |running| {
+        display = Some(tokio::spawn(show(running.handle.status(), format.is_watched().then_some(console))));
     });
     let drained = drained.await;
     // The status ends with the supervisor, and the display with the status.

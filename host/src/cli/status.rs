@@ -140,9 +140,10 @@ fn is_well(row: &Row) -> bool {
 mod tests {
     //! What the block says, and that it stays small.
 
-    use std::path::PathBuf;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::config::Definition;
 
     fn row(name: &str, state: ConnectorState) -> Row {
         Row {
@@ -184,16 +185,8 @@ mod tests {
     #[test]
     fn rates_are_those_since_the_last_look() {
         let mut status = Status::default();
-        status.connectors.push(ConnectorStatus {
-            name: "a".to_owned(),
-            kind: None,
-            plugin: None,
-            file: PathBuf::new(),
-            state: ConnectorState::Running,
-            reason: None,
-            tasks: Vec::new(),
-            quarantined: Vec::new(),
-        });
+        let definition = Definition::from_config("a", &BTreeMap::new(), "test").unwrap();
+        status.connectors.push(ConnectorStatus::new(Arc::new(definition)));
         let now = Instant::now();
         let mut sampler = Sampler::new(now);
         assert_eq!(sampler.sample(&status, now)[0].rate, None);

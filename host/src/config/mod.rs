@@ -10,11 +10,13 @@ mod error;
 pub mod keys;
 mod plugin_config;
 mod properties;
+mod property;
 mod read_json;
 mod read_toml;
 mod reader;
 mod schema;
 pub mod secrets;
+mod shown;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,8 @@ pub use connector::{
 pub use definition::{Definition, InitialState, MAX_DEFINITION_BYTES, MAX_DEFINITION_KEYS};
 pub use error::{ConfigError, ErrorKind, Place, Warning, missing_plugins};
 pub use plugin_config::PluginConfig;
+pub use property::{PropertyInfo, properties_of};
 pub use secrets::{Properties, Secret, SecretSource, SecretValue, SystemSecrets};
+pub use shown::reveal;
 pub use trust::public_key;
-pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, Synchronous, WorkerConfig};
+pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, NOWHERE, Synchronous, WorkerConfig};

@@ -130,8 +130,28 @@ impl<'a> Schema<'a> {
         self.branches.iter().filter_map(|branch| branch.get("properties")?.as_object())
     }
 
+    /// Kafka Connect's name of a property's type. What Kafka Connect has no type for is written as JSON, which is text.
+    pub(super) fn connect_type(&self, name: &str) -> &'static str {
+        let types = types(&branches(self.root, self.of(name)));
+        let only = |wanted: &[&str]| {
+            types.iter().any(|name| wanted.contains(name))
+                && types.iter().all(|name| wanted.contains(name) || *name == "null")
+        };
+        if only(&["integer"]) {
+            "LONG"
+        } else if only(&["integer", "number"]) {
+            "DOUBLE"
+        } else if only(&["boolean"]) {
+            "BOOLEAN"
+        } else if types.contains("array") {
+            "LIST"
+        } else {
+            "STRING"
+        }
+    }
+
     /// What it says of a property.
-    fn of(&self, name: &str) -> Vec<&'a Value> {
+    pub(super) fn of(&self, name: &str) -> Vec<&'a Value> {
         let listed: Vec<_> = self.listed().filter_map(|properties| properties.get(name)).collect();
         if !listed.is_empty() {
             return listed;

@@ -18,6 +18,8 @@ use crate::trust::Policy;
 
 /// The largest `sandbar.toml`, in bytes.
 const MAX_WORKER_FILE_BYTES: usize = 1 << 20;
+/// In place of an address: the REST interface answers nowhere.
+pub const NOWHERE: &str = "none";
 /// What comes before the properties of librdkafka.
 const KAFKA: &str = "kafka.";
 /// What comes before the settings of the embedded broker.
@@ -42,12 +44,18 @@ pub struct WorkerConfig {
     pub broker: BrokerConfig,
     /// The topic of source offsets.
     pub offset_storage_topic: String,
+    /// The topic of what the worker group agrees on.
+    pub config_storage_topic: String,
+    /// The topic in which the workers of a group say what they run.
+    pub status_storage_topic: String,
     /// How connectors create topics where they do not say it themselves.
     pub topic_defaults: TopicSettings,
     /// What an instance of a plugin may use at most, and does by default.
     pub limits: Limits,
     /// Certificates that are trusted besides those of the system.
     pub http_ca_file: Option<PathBuf>,
+    /// Where the REST interface answers; nothing: nowhere but on its socket.
+    pub listen: Option<String>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// How often the folder is looked through.
@@ -172,14 +180,21 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
     unknown_keys(reader);
     let path = |reader: &mut Reader<'_>, key| reader.path(key).unwrap_or_default();
     let data = path(reader, &keys::DATA);
+    let group_id = reader.text(&keys::GROUP_ID).unwrap_or_default();
     WorkerConfig {
         plugins: path(reader, &keys::PLUGINS),
         cache: reader.path(&keys::CACHE).unwrap_or_else(|| data.join("cache")),
         data,
         cache_max_bytes: reader.integer(&keys::PLUGINS_CACHE_MAX_BYTES),
         trust: trust::policy(reader),
-        group_id: reader.text(&keys::GROUP_ID).unwrap_or_default(),
+        group_id: group_id.clone(),
         broker: broker(reader),
+        status_storage_topic: reader
+            .text(&keys::STATUS_STORAGE_TOPIC)
+            .unwrap_or_else(|| format!("sandbar-status-{group_id}")),
+        config_storage_topic: reader
+            .text(&keys::CONFIG_STORAGE_TOPIC)
+            .unwrap_or_else(|| format!("sandbar-configs-{group_id}")),
         offset_storage_topic: reader.text(&keys::OFFSET_STORAGE_TOPIC).unwrap_or_default(),
         topic_defaults: topic_defaults(reader),
         limits: Limits {
@@ -187,6 +202,7 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
             fuel_per_call: reader.integer(&keys::WORKER_FUEL_PER_CALL),
             call_timeout: reader.millis(&keys::WORKER_CALL_TIMEOUT_MS),
         },
+        listen: reader.text(&keys::LISTEN).filter(|address| address != NOWHERE),
         http_ca_file: reader.path(&keys::HTTP_CA_FILE),
         log: LogConfig {
             level: reader.text(&keys::LOG_LEVEL).unwrap_or_default(),

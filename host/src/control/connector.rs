@@ -1,5 +1,6 @@
 //! One connector as the supervisor sees it: what it was told to be, what runs of it, and what shall run next.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +17,17 @@ use super::status::{ConnectorState, ConnectorStatus, TaskStatus};
 use super::versions::Versions;
 use crate::config::{ConnectorSettings, Definition, InitialState, WorkerConfig};
 use crate::plugins::{Plugin, Registry};
+use crate::storage::Configs;
 use crate::task::{Backoff, Plan};
 
 /// See the module.
 pub(super) struct Connector {
-    pub(super) definition: Definition,
-    pub(super) file: PathBuf,
+    pub(super) definition: Arc<Definition>,
+    pub(super) owner: Owner,
     /// What runs, or is about to.
     pub(super) current: Option<Setup>,
     /// What it would run while it is told not to, for people.
-    resting: Option<(Kind, Arc<Plugin>)>,
+    resting: Option<(Arc<ConnectorSettings>, Arc<Plugin>)>,
     /// Why nothing runs, or why what was asked for last does not.
     pub(super) problem: Option<Problem>,
     /// The tasks; those of an older setup until they have ended.
@@ -50,6 +52,34 @@ pub(super) struct Connector {
     pub(super) leaving: bool,
 }
 
+/// Where a connector is defined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// In a file of the folder.
+    File(PathBuf),
+    /// In the topic of configurations: it came over REST.
+    Rest,
+}
+
+impl Owner {
+    /// The file, where it is one.
+    fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Rest => None,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Rest => f.write_str("REST"),
+        }
+    }
+}
+
 /// What a connector runs with.
 #[derive(Clone)]
 pub(super) struct Setup {
@@ -69,10 +99,10 @@ pub(super) enum Problem {
 }
 
 impl Connector {
-    pub(super) fn new(definition: Definition, file: PathBuf) -> Self {
+    pub(super) fn new(definition: Definition, owner: Owner) -> Self {
         Self {
-            definition,
-            file,
+            definition: Arc::new(definition),
+            owner,
             current: None,
             resting: None,
             problem: None,
@@ -143,12 +173,13 @@ impl Connector {
     }
 
     /// Takes note of what it would run by its definition and the plugins that are there.
-    pub(super) fn rest(&mut self, registry: &Registry, worker: &WorkerConfig) {
-        let allowed = self.versions.allowed(registry);
+    pub(super) fn rest(&mut self, registry: &Registry, configs: &Configs, worker: &WorkerConfig) {
+        let allowed = self.versions.allowed(registry, configs);
         let resolved = ConnectorSettings::resolve(&self.definition, &allowed, worker).ok();
         self.resting = resolved.and_then(|(settings, _)| {
             let own = allowed.find(&settings.plugin.class, settings.plugin.version.as_ref())?;
-            Some((settings.kind, Arc::clone(own)))
+            let own = Arc::clone(own);
+            Some((Arc::new(settings), own))
         });
     }
 
@@ -171,7 +202,7 @@ impl Connector {
         match &problem {
             Problem::Waits(what) => info!(connector = %name, "waiting for {what}{runs}"),
             Problem::Invalid(error) => {
-                warn!(connector = %name, file = %self.file.display(), "definition cannot be used: {error}{runs}");
+                warn!(connector = %name, owner = %self.owner, "definition cannot be used: {error}{runs}");
             }
             Problem::Start(error) => warn!(connector = %name, "cannot start: {error}{runs}"),
         }
@@ -183,25 +214,34 @@ impl Connector {
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now, elsewhere)).collect();
         let (state, reason) = self.state(&tasks);
         ConnectorStatus {
-            name: self.definition.name.clone(),
             kind: self.kind(),
             plugin: self.plugin(),
-            file: self.file.clone(),
+            transforms: self.transforms(),
+            file: self.owner.file().cloned(),
+            target: self.target(),
+            settings: self.settings().cloned(),
+            own: self.own_state(),
             state,
             reason,
             tasks,
             quarantined: self.versions.quarantined().cloned().collect(),
+            ..ConnectorStatus::new(Arc::clone(&self.definition))
         }
     }
 
     /// What it would run, where it is told not to.
-    fn resting(&self) -> Option<&(Kind, Arc<Plugin>)> {
+    fn resting(&self) -> Option<&(Arc<ConnectorSettings>, Arc<Plugin>)> {
         self.resting.as_ref().filter(|_| self.target() != InitialState::Running)
     }
 
     /// As what its plugin runs, or would.
     fn kind(&self) -> Option<Kind> {
-        self.current.as_ref().map(|setup| setup.settings.kind).or(self.resting().map(|(kind, _)| *kind))
+        self.settings().map(|settings| settings.kind)
+    }
+
+    /// What it runs with, or would.
+    fn settings(&self) -> Option<&Arc<ConnectorSettings>> {
+        self.current.as_ref().map(|setup| &setup.settings).or(self.resting().map(|(settings, _)| settings))
     }
 
     /// The plugin and the version that its tasks run, or are about to, or would.
@@ -214,10 +254,30 @@ impl Connector {
         Some((manifest.name.clone(), manifest.version.to_string()))
     }
 
+    /// The plugins of its transforms and their versions.
+    fn transforms(&self) -> Vec<(String, String)> {
+        let stages = self.tasks.first().map(|task| task.plan.transforms.as_slice()).unwrap_or_default();
+        stages.iter().map(|stage| (stage.plugin.clone(), stage.version.clone())).collect()
+    }
+
     /// What is in quarantine, for people.
     fn quarantine(&self) -> Option<String> {
         let all: Vec<_> = self.versions.quarantined().map(ToString::to_string).collect();
         (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// The state of the connector alone: whether its definition is in force.
+    fn own_state(&self) -> (ConnectorState, Option<String>) {
+        match (self.target(), &self.problem) {
+            (InitialState::Paused, _) => (ConnectorState::Paused, None),
+            (InitialState::Stopped, _) => (ConnectorState::Stopped, None),
+            (_, Some(Problem::Invalid(why) | Problem::Start(why))) => (ConnectorState::Failed, Some(why.clone())),
+            (_, Some(Problem::Waits(what))) if self.tasks.is_empty() => {
+                (ConnectorState::Unassigned, Some(format!("waiting for {what}")))
+            }
+            (_, None) if self.tasks.is_empty() && self.next.is_none() => (ConnectorState::Unassigned, None),
+            _ => (ConnectorState::Running, None),
+        }
     }
 
     /// The state of the whole: the worst of its tasks, or why there are none.

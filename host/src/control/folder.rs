@@ -1,16 +1,13 @@
-//! What a change in the folder means: plugins are loaded, definitions claim their connectors.
+//! What a change in the folder means: plugins are loaded, definitions are read.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use sandbar_abi::status::CloseReason;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::connector::Connector;
 use super::supervisor::{Event, Supervisor};
-use crate::config::Definition;
-use crate::discovery::{Change, FileKind, FoundFile, ReadError};
+use crate::discovery::{Change, FileKind, FoundFile};
 use crate::plugins::{LoadError, Plugin};
 use crate::sandbox::Origin;
 use crate::trust::Signer;
@@ -111,97 +108,9 @@ impl Supervisor {
         self.admit_plugins();
     }
 
-    pub(super) fn define(&mut self, file: &FoundFile) {
-        let path = &file.path;
-        let parsed = match file.read() {
-            Ok(bytes) => Definition::parse(path, &bytes),
-            Err(ReadError::Changed) => {
-                self.outdated.push(path.clone());
-                return;
-            }
-            Err(problem) => {
-                warn!(file = %path.display(), "definition cannot be read: {problem}");
-                return;
-            }
-        };
-        match parsed {
-            Ok(definition) => {
-                let before = self.definitions.insert(path.clone(), definition);
-                let name = self.definitions.get(path).map(|d| d.name.clone()).unwrap_or_default();
-                if let Some(before) = before.filter(|before| before.name != name) {
-                    self.release(path, &before.name);
-                }
-                self.claim(path, &name);
-            }
-            Err(errors) => {
-                let runs =
-                    if self.definitions.contains_key(path) { "; what it defined before stays in force" } else { "" };
-                for problem in &errors {
-                    warn!("definition refused: {problem}{runs}");
-                }
-            }
-        }
-    }
-
-    pub(super) fn undefine(&mut self, file: &Path) {
-        if let Some(definition) = self.definitions.remove(file) {
-            info!(connector = %definition.name, file = %file.display(), "definition removed");
-            self.release(file, &definition.name);
-        }
-    }
-
-    /// Makes a file the definition of a connector, unless another file is.
-    pub(super) fn claim(&mut self, file: &Path, name: &str) {
-        let Some(definition) = self.definitions.get(file).cloned() else { return };
-        match self.connectors.get_mut(name) {
-            Some(connector) if connector.file == file || connector.leaving => {
-                connector.file = file.to_owned();
-                if connector.definition.initial_state != definition.initial_state {
-                    // Of what an operator said and what the file says, the later counts.
-                    connector.target = None;
-                    self.targets.forget(name);
-                }
-                connector.definition = definition;
-                connector.leaving = false;
-                info!(connector = %name, file = %file.display(), "definition changed");
-            }
-            Some(connector) => {
-                warn!(connector = %name, file = %file.display(), "definition ignored: {} defines this connector already; give one of the two another name", connector.file.display());
-            }
-            None => {
-                info!(connector = %name, file = %file.display(), "definition found");
-                let mut connector = Connector::new(definition, file.to_owned());
-                if let Some(target) = self.targets.of(name) {
-                    info!(connector = %name, "an operator wanted it to be {} when the host ran last", target.name());
-                }
-                connector.target = self.targets.of(name);
-                connector.versions = self.kept.of(name);
-                self.connectors.insert(name.to_owned(), connector);
-            }
-        }
-    }
-
-    /// Ends a connector whose file does not define it any more, unless another file does.
-    pub(super) fn release(&mut self, file: &Path, name: &str) {
-        let Some(connector) = self.connectors.get_mut(name).filter(|c| c.file == file) else { return };
-        connector.leaving = true;
-        // Whoever claims it before its tasks have ended plans anew.
-        (connector.current, connector.next, connector.planning, connector.replan_at) = (None, None, 0, None);
-        connector.drain(CloseReason::Stop, Instant::now());
-        let heir = self.definitions.iter().find(|(_, d)| d.name == name).map(|(file, _)| file.clone());
-        match heir {
-            Some(heir) => self.claim(&heir, name),
-            None => {
-                // Whether it is back before its tasks have ended or after, it begins as its definition says.
-                connector.target = None;
-                self.targets.forget(name);
-            }
-        }
-        self.settle(name);
-    }
-
     /// Takes in plugins that were duplicates of what is gone by now.
     pub(super) fn admit_plugins(&mut self) {
+        self.world = None;
         for (file, plugin) in self.registry.admit() {
             self.refused.remove(&file);
             let (name, version) = (&plugin.manifest().name, &plugin.manifest().version);

@@ -1,4 +1,4 @@
-//! Keeps in the data folder what must outlast the host: what operators want, and what is known of versions.
+//! Keeps in the data folder what is known of versions: it must outlast the host.
 
 use std::time::Duration;
 
@@ -31,18 +31,18 @@ impl Supervisor {
         if self.keeping.at.is_some_and(|at| at > now) {
             return;
         }
-        let kept = [self.kept.keep().await, self.targets.keep().await];
+        let kept = self.kept.keep().await;
         let Keeping { again, at } = &mut self.keeping;
-        match kept.into_iter().find_map(Result::err) {
-            Some(problem) => {
+        match kept {
+            Err(problem) => {
                 if again.tries() == 0 {
-                    error!("what operators want and what is known of versions would not outlast the host: {problem}");
+                    error!("what is known of versions would not outlast the host: {problem}");
                 }
                 *at = Some(now + again.next_delay());
             }
-            None => {
+            Ok(()) => {
                 if again.tries() > 0 {
-                    info!("what operators want and what is known of versions is kept again");
+                    info!("what is known of versions is kept again");
                 }
                 again.reset();
                 *at = None;

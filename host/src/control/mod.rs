@@ -5,7 +5,9 @@
 
 mod commands;
 mod connector;
+mod definitions;
 mod folder;
+mod forgotten;
 mod keeping;
 mod kept;
 mod kept_versions;
@@ -18,11 +20,12 @@ mod reconcile;
 mod rollback;
 mod running;
 mod status;
+mod stored;
 mod supervisor;
-mod targets;
 #[cfg(test)]
 mod test_plugins;
 mod versions;
+mod world;
 
 pub use commands::{Command, CommandError, Handle};
 pub use kept_versions::KeptVersions;
@@ -30,5 +33,5 @@ pub use machine::{Action, Blame, Ending, TaskEvent, TaskMachine, TaskState};
 pub use placement::Placement;
 pub use status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status, TaskStatus, WorkerShare};
 pub use supervisor::Supervisor;
-pub use targets::Targets;
 pub use versions::Quarantined;
+pub use world::World;

@@ -23,6 +23,9 @@ impl Supervisor {
 
     /// Compares what a connector shall run with to what it runs with, and plans the difference.
     pub(super) fn reconcile(&mut self, name: &str) {
+        if self.waits_for_storage(name) {
+            return;
+        }
         let loading = self.loading > 0;
         let Some(connector) = self.connectors.get_mut(name).filter(|c| !c.leaving) else { return };
         if self.stopping {
@@ -37,12 +40,12 @@ impl Supervisor {
         if connector.target() != InitialState::Running {
             // What is being planned is not wanted any more either.
             (connector.current, connector.next, connector.planning) = (None, None, 0);
-            connector.rest(&self.registry, &self.worker);
+            connector.rest(&self.registry, &self.configs, &self.worker);
             connector.drain(CloseReason::Stop, Instant::now());
             self.settle(name);
             return;
         }
-        let allowed = connector.versions.allowed(&self.registry);
+        let allowed = connector.versions.allowed(&self.registry, &self.configs);
         let resolved = ConnectorSettings::resolve(&connector.definition, &allowed, &self.worker);
         let (settings, warnings) = match resolved {
             Ok(resolved) => resolved,

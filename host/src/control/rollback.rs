@@ -21,7 +21,7 @@ impl Supervisor {
         if failed.is_empty() {
             return;
         }
-        let allowed = connector.versions.allowed(&self.registry);
+        let allowed = connector.versions.allowed(&self.registry, &self.configs);
         if let Err(errors) = ConnectorSettings::resolve(&connector.definition, &allowed, &self.worker) {
             connector.versions = versions.without_probation();
             warn!(connector = %name, "not rolled back: the definition does not suit the version before: {}", one_line(&errors));

@@ -97,6 +97,7 @@ impl Task {
                 (ConnectorState::Failed, Some(format!("{error} ({loops}starts again in {seconds:.1} s)")))
             }
         };
-        TaskStatus { id: self.plan.task, state, trace, progress: Arc::clone(&self.progress) }
+        let progress = Arc::clone(&self.progress);
+        TaskStatus { id: self.plan.task, state, trace, ours: self.ours, progress }
     }
 }

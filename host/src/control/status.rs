@@ -8,13 +8,18 @@ use sandbar_abi::manifest::Kind;
 use serde::{Serialize, Serializer};
 
 use super::versions::Quarantined;
+use super::world::World;
+use crate::config::{ConnectorSettings, Definition, InitialState};
 use crate::task::{Progress, Snapshot};
 
 /// All connectors, by name, and the plugin files that none of them can use.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub struct Status {
     /// Whether the folder has been seen whole, and everything in it that can start was started.
     pub ready: bool,
+    /// Why it is not known what operators want, where that is so: nothing runs then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
     /// Its place among the workers of its group, where there may be others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerShare>,
@@ -22,6 +27,9 @@ pub struct Status {
     pub connectors: Vec<ConnectorStatus>,
     /// The plugin files that are not used.
     pub refused: Vec<RefusedPlugin>,
+    /// The plugins that are there, and what the worker group agrees on.
+    #[serde(skip)]
+    pub world: Arc<World>,
 }
 
 /// A worker's place in its group.
@@ -59,8 +67,22 @@ pub struct ConnectorStatus {
     pub kind: Option<Kind>,
     /// Its plugin and the version that runs, or would.
     pub plugin: Option<(String, String)>,
-    /// The file that defines it.
-    pub file: PathBuf,
+    /// The plugins and versions of the transforms that its records pass.
+    pub transforms: Vec<(String, String)>,
+    /// The file that defines it; nothing: it was defined over REST.
+    pub file: Option<PathBuf>,
+    /// What it shall do.
+    #[serde(serialize_with = "target_name")]
+    pub target: InitialState,
+    /// Its definition, secrets that are written out among it.
+    #[serde(skip)]
+    pub definition: Arc<Definition>,
+    /// What came of it, where its plugins are there.
+    #[serde(skip)]
+    pub settings: Option<Arc<ConnectorSettings>>,
+    /// Its own state, whatever that of its tasks, and why: what Kafka Connect's clients see.
+    #[serde(skip)]
+    pub own: (ConnectorState, Option<String>),
     /// Its state: that of its tasks, where they agree.
     pub state: ConnectorState,
     /// Why it is in that state, where there is something to say.
@@ -68,6 +90,9 @@ pub struct ConnectorStatus {
     pub reason: Option<String>,
     /// Its tasks.
     pub tasks: Vec<TaskStatus>,
+    /// Whether it is this worker that speaks for it in its group.
+    #[serde(skip)]
+    pub ours: bool,
     /// Versions of its plugins that failed when they took over, and are not tried again.
     pub quarantined: Vec<Quarantined>,
 }
@@ -82,6 +107,9 @@ pub struct TaskStatus {
     /// Why it is in that state, where there is something to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// Whether it is this worker's to run.
+    #[serde(skip)]
+    pub ours: bool,
     /// What it has done since the host started.
     #[serde(serialize_with = "counters")]
     pub progress: Arc<Progress>,
@@ -109,9 +137,23 @@ pub enum ConnectorState {
     Stopped,
 }
 
-impl fmt::Display for ConnectorState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl ConnectorState {
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Unassigned,
+        Self::Running,
+        Self::Stalled,
+        Self::Restarting,
+        Self::Failed,
+        Self::Completed,
+        Self::Paused,
+        Self::Stopped,
+    ];
+
+    /// As it is shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Unassigned => "UNASSIGNED",
             Self::Running => "RUNNING",
             Self::Stalled => "STALLED",
@@ -120,11 +162,46 @@ impl fmt::Display for ConnectorState {
             Self::Completed => "COMPLETED",
             Self::Paused => "PAUSED",
             Self::Stopped => "STOPPED",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ConnectorState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ready, storage, worker, connectors, refused, world: _ } = self;
+        let all = (ready, storage, worker, refused, connectors);
+        f.debug_tuple("Status").field(&all).finish()
     }
 }
 
 impl ConnectorStatus {
+    /// A connector of which nothing is known but its definition.
+    #[must_use]
+    pub fn new(definition: Arc<Definition>) -> Self {
+        Self {
+            name: definition.name.clone(),
+            kind: None,
+            plugin: None,
+            transforms: Vec::new(),
+            file: None,
+            target: definition.initial_state,
+            definition,
+            settings: None,
+            own: (ConnectorState::Unassigned, None),
+            state: ConnectorState::Unassigned,
+            reason: None,
+            tasks: Vec::new(),
+            ours: true,
+            quarantined: Vec::new(),
+        }
+    }
+
     /// The counters of all tasks together.
     #[must_use]
     pub fn totals(&self) -> Snapshot {
@@ -140,6 +217,10 @@ impl ConnectorStatus {
 #[allow(clippy::ref_option)]
 fn kind_name<S: Serializer>(kind: &Option<Kind>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(kind.map_or("unknown", Kind::name))
+}
+
+fn target_name<S: Serializer>(target: &InitialState, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(target.name())
 }
 
 fn counters<S: Serializer>(progress: &Arc<Progress>, to: S) -> Result<S::Ok, S::Error> {

@@ -4,27 +4,30 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::commands::{Handle, Request};
+use super::commands::Handle;
 use super::connector::{Connector, Setup};
+use super::forgotten::Forgotten;
 use super::keeping::Keeping;
 use super::kept_versions::KeptVersions;
 use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
 use super::placement::{Dealt, Placement, Slots, slot};
 use super::running::Task;
-use super::status::{RefusedPlugin, Status};
-use super::targets::Targets;
+use super::status::{ConnectorStatus, RefusedPlugin, Status};
 use super::versions::Versions;
+use super::world::World;
 use crate::broker::{Broker, BrokerErrorKind};
 use crate::config::{Definition, InitialState, WorkerConfig};
 use crate::discovery::Changes;
 use crate::http::Network;
 use crate::plugins::{Load, LoadError, Plugin, Registry};
+use crate::storage::{ConfigStorage, Configs, Place};
 use crate::task::{self, Plan, TaskEnd, TaskError};
 
 /// Something that happened elsewhere.
@@ -38,9 +41,6 @@ pub(super) enum Event {
     /// The worker group dealt its slots out.
     Dealt(Dealt),
 }
-
-/// Commands that may wait to be looked at; who gives more of them waits.
-const MAX_COMMANDS: usize = 16;
 
 /// See the module.
 pub struct Supervisor {
@@ -69,29 +69,43 @@ pub struct Supervisor {
     pub(super) work: JoinSet<()>,
     pub(super) status: watch::Sender<Status>,
     pub(super) kept: KeptVersions,
-    pub(super) targets: Targets,
+    pub(super) storage: ConfigStorage,
+    /// What that says.
+    pub(super) configs: Configs,
+    /// Whether it has been read whole.
+    pub(super) restored: bool,
+    /// Why it has not.
+    pub(super) without_storage: Option<String>,
+    /// Connectors that were defined over REST.
+    pub(super) stored: BTreeMap<String, Definition>,
+    /// To be told once the status shows what they did.
+    pub(super) waiting: Vec<oneshot::Sender<()>>,
+    /// The plugins and what the group agrees on, as they are shown outside; nothing: they have changed.
+    pub(super) world: Option<Arc<World>>,
+    pub(super) forgotten: Forgotten,
     pub(super) placement: Placement,
     pub(super) slots: Slots,
     pub(super) keeping: Keeping,
-    commands: mpsc::Sender<Request>,
-    requests: mpsc::Receiver<Request>,
 }
 
 impl Supervisor {
-    /// A supervisor that runs nothing yet. `targets` is what operators said of connectors before, `placement` how it comes
-    /// by its tasks.
+    /// A supervisor that runs nothing yet. `placement` is how it comes by its tasks.
     #[must_use]
     pub fn new(
         worker: Arc<WorkerConfig>,
         loader: impl Load,
         broker: Arc<dyn Broker>,
         network: Network,
-        targets: Targets,
         placement: Placement,
     ) -> Self {
         // Events come from a bounded number of tasks, plannings and loads, each of which sends one.
         let (events, inbox) = mpsc::unbounded_channel();
-        let (commands, requests) = mpsc::channel(MAX_COMMANDS);
+        let place = Place {
+            topic: worker.config_storage_topic.as_str().into(),
+            group: worker.group_id.clone(),
+            replication_factor: worker.topic_defaults.replication_factor,
+        };
+        let storage = ConfigStorage::new(Arc::clone(&broker), place);
         Self {
             worker,
             loader: Arc::new(loader),
@@ -113,12 +127,17 @@ impl Supervisor {
             work: JoinSet::new(),
             status: watch::channel(Status::default()).0,
             kept: KeptVersions::default(),
-            targets,
+            storage,
+            configs: Configs::default(),
+            restored: false,
+            without_storage: None,
+            stored: BTreeMap::new(),
+            waiting: Vec::new(),
+            world: None,
+            forgotten: Forgotten::default(),
             slots: Slots::new(&placement),
             keeping: Keeping::default(),
             placement,
-            commands,
-            requests,
         }
     }
 
@@ -132,7 +151,7 @@ impl Supervisor {
     /// For whoever watches it, or tells it what to do.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.commands.clone(), self.status.subscribe())
+        Handle::new(self.storage.clone(), self.status.subscribe(), self.forgotten.clone())
     }
 
     /// Runs until told to stop, then until all tasks have ended, or `shutdown.timeout.ms` is over. Returns whether all
@@ -140,9 +159,15 @@ impl Supervisor {
     pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
         let mut give_up: Option<Instant> = None;
         self.join();
+        let (mut stored, follow) = self.storage.follow();
+        self.work.spawn(follow);
         loop {
             self.let_slots_go();
             self.publish();
+            for writer in self.waiting.drain(..) {
+                // Whoever wrote may be gone.
+                let _ = writer.send(());
+            }
             while self.work.try_join_next().is_some() {}
             self.keep().await;
             for file in self.outdated.drain(..) {
@@ -161,7 +186,7 @@ impl Supervisor {
             tokio::select! {
                 // In this order, so that what happens does not depend on chance.
                 biased;
-                // What it gives out must not be held while a command is carried out.
+                // What it gives out must not be held.
                 () = async { drop(stop.wait_for(|stop| *stop).await) }, if !self.stopping => {
                     info!("stopping: tasks finish what they have taken up");
                     self.stopping = true;
@@ -173,7 +198,7 @@ impl Supervisor {
                 }
                 changes = folder.next(), if !self.stopping => self.changed(changes),
                 Some(event) = self.inbox.recv() => self.take(event),
-                Some(request) = self.requests.recv() => self.obey(request).await,
+                Some(news) = stored.recv() => self.take_in(news),
                 () = timer => {
                     if give_up.is_some_and(|at| at <= Instant::now()) {
                         self.say_what_hangs();
@@ -187,7 +212,8 @@ impl Supervisor {
 
     fn publish(&mut self) {
         let now = Instant::now();
-        let settled = self.scanned && self.loading == 0 && self.connectors.values().all(|c| c.planning == 0);
+        let settled =
+            self.scanned && self.restored && self.loading == 0 && self.connectors.values().all(|c| c.planning == 0);
         let was_ready = self.status.borrow().ready;
         if settled && !was_ready {
             info!(plugins = self.registry.iter().count(), connectors = self.connectors.len(), took = ?self.started.elapsed(), "ready");
@@ -198,11 +224,20 @@ impl Supervisor {
         self.tell_stalled(now);
         let patience = self.worker.stall_timeout;
         let elsewhere = self.elsewhere();
-        let connectors = self.connectors.values().map(|c| c.status(patience, now, &elsewhere)).collect();
+        let connectors = self.connectors.iter().map(|(name, connector)| {
+            let status = connector.status(patience, now, &elsewhere);
+            // A source lies where its first task does, others begin there.
+            let ours = self.slots.holds(slot(name, 0, status.kind.unwrap_or(Kind::Source)));
+            ConnectorStatus { ours, ..status }
+        });
+        let connectors = connectors.collect();
         let refused =
             self.refused.iter().map(|(file, reason)| RefusedPlugin { file: file.clone(), reason: reason.clone() });
         let (worker, refused) = (self.share(), refused.collect());
-        self.status.send_replace(Status { ready: settled || was_ready, worker, connectors, refused });
+        let shown = || Arc::new(World { registry: self.registry.clone(), configs: self.configs.clone() });
+        let world = Arc::clone(self.world.get_or_insert_with(shown));
+        let (ready, storage) = (settled || was_ready, self.without_storage.clone());
+        self.status.send_replace(Status { ready, storage, worker, connectors, refused, world });
     }
 
     /// Says once of a task that it does not get on, and once that it does again.

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::planner::Plugins;
+use super::world;
 use crate::config::{ConnectorSettings, ManifestLookup, PluginSettings};
 use crate::digest::Digest;
 use crate::plugins::{Plugin, Registry};
+use crate::storage::Configs;
 
 /// How long a version is on probation at least.
 const PROBATION: Duration = Duration::from_secs(60);
@@ -195,8 +197,8 @@ impl Versions {
     }
 
     /// The plugins a connector may run.
-    pub(super) fn allowed<'a>(&'a self, registry: &'a Registry) -> Allowed<'a> {
-        Allowed { registry, versions: self }
+    pub(super) fn allowed<'a>(&'a self, registry: &'a Registry, configs: &'a Configs) -> Allowed<'a> {
+        Allowed { registry, configs, versions: self }
     }
 }
 
@@ -208,16 +210,20 @@ fn is_over(since: Instant, commits: u64, now: Instant) -> bool {
 /// The plugins of the folder without those in quarantine, and those that ran well before these.
 pub(super) struct Allowed<'a> {
     registry: &'a Registry,
+    configs: &'a Configs,
     versions: &'a Versions,
 }
 
 impl Allowed<'_> {
-    /// The newest version of a plugin that will do.
+    /// The newest version of a plugin that will do; where any will, the one that was promoted.
     pub(super) fn find(&self, name: &str, version: Option<&VersionReq>) -> Option<&Arc<Plugin>> {
         let free = |plugin: &Plugin| !self.versions.quarantined.contains_key(&plugin.inspection.sha256);
         let fits = |plugin: &&Arc<Plugin>| {
             plugin.manifest().name == name && version.is_none_or(|req| req.matches(&plugin.manifest().version))
         };
+        if let Some(promoted) = world::promoted(self.registry, self.configs, name, version, free) {
+            return Some(promoted);
+        }
         let newest = self.registry.find(name, version, free);
         let kept = self.versions.fallback.as_ref().filter(|_| !self.versions.quarantined.is_empty());
         let kept = kept.and_then(|fallback| fallback.iter().find(fits));

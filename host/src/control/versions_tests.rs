@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::test_plugins::{own, plugin};
 use super::*;
 use crate::config::{Definition, WorkerConfig};
+use crate::storage::Configs;
 
 /// A folder that holds these versions, each in a file of its own.
 fn folder(versions: &[u32]) -> Registry {
@@ -20,12 +21,12 @@ fn settings() -> ConnectorSettings {
     let text = r#"{"name": "c", "config": {"connector.class": "step", "topics": "in", "topic": "out"}}"#;
     let definition = Definition::parse(Path::new("c.json"), text.as_bytes()).unwrap();
     let (registry, none) = (folder(&[1]), Versions::default());
-    ConnectorSettings::resolve(&definition, &none.allowed(&registry), &WorkerConfig::default()).unwrap().0
+    ConnectorSettings::resolve(&definition, &none.allowed(&registry, &Configs::default()), &WorkerConfig::default()).unwrap().0
 }
 
 /// The version that a connector with this folder may run.
 fn allowed(versions: &Versions, registry: &Registry) -> Option<u64> {
-    versions.allowed(registry).find("step", None).map(|plugin| plugin.manifest().version.major)
+    versions.allowed(registry, &Configs::default()).find("step", None).map(|plugin| plugin.manifest().version.major)
 }
 
 /// Version 2 took over from version 1, and failed.

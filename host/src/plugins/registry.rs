@@ -51,7 +51,7 @@ pub struct Duplicate {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Registry {
     by_file: BTreeMap<PathBuf, Arc<Plugin>>,
     /// What was refused because another file holds the same version: it gets its turn once that file lets go of it.

@@ -158,6 +158,7 @@ impl Context {
             }
         }
         self.progress.add_out(batch.len());
+        self.progress.gave(&topic, &batch);
         self.open_part().staged(batch.len(), batch.bytes().len());
         Ok(())
     }
@@ -274,7 +275,7 @@ impl Context {
         if backoff.tries() > 0 {
             self.progress.set_waiting(None);
         }
-        self.progress.add_commit();
+        self.progress.add_commit(started.elapsed());
         self.passed += records;
         // The transaction that failed held no more than this: what broke it has passed, or was not a record.
         if self.careful && self.passed >= self.plan.pace.commit_records {

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::broker::Output;
 
 /// The prefix of all context headers.
-const PREFIX: &str = "__connect.errors.";
+pub const CONTEXT_PREFIX: &str = "__connect.errors.";
 /// How large a batch of dead letters grows before the next one begins: their headers may hold far more than the records
 /// did, and all of a call's together might not fit one frame.
 const BATCH_BYTES: usize = 8 << 20;
@@ -53,7 +53,7 @@ pub(super) fn outputs(
 /// The same dead letters, of which one has lost its context headers; `None` if it has none.
 pub(super) fn without_headers(letters: &Batch, index: usize) -> Result<Option<Batch>, FrameError> {
     let frame = letters.frame();
-    let is_context = |name: &str| name.starts_with(PREFIX);
+    let is_context = |name: &str| name.starts_with(CONTEXT_PREFIX);
     if !frame.record(index).is_some_and(|mut letter| letter.headers.any(|(name, _)| is_context(name))) {
         return Ok(None);
     }
@@ -77,7 +77,7 @@ fn headers(plan: &Plan, record: &Record<'_>, failure: &Failure) -> Vec<(String, 
     let mut headers = Vec::with_capacity(10);
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            headers.push((format!("{PREFIX}{name}"), value));
+            headers.push((format!("{CONTEXT_PREFIX}{name}"), value));
         }
     };
     add("topic", topic.map(str::to_owned));

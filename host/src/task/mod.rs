@@ -9,6 +9,7 @@ mod chain;
 mod consume;
 mod context;
 mod dead_letter;
+mod histogram;
 mod pace;
 mod pending;
 mod plan;
@@ -20,6 +21,8 @@ mod transform;
 
 pub use activity::Step;
 pub use backoff::{Backoff, seed_jitter};
+pub use dead_letter::CONTEXT_PREFIX;
+pub use histogram::Distribution;
 pub use plan::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
 pub use progress::{Progress, Snapshot, StageUsage};
 

@@ -1,28 +1,65 @@
 //! What a task has done so far, for whoever wants to know while it runs.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Step};
+use super::histogram::{BATCH_RECORDS, COMMIT_SECONDS, Distribution, Histogram};
+use crate::batch::Batch;
 use crate::sandbox::{Meter, Usage};
 
+/// The most topics of a task that are remembered: a pattern, or a plugin that names topics, may use any number.
+const MAX_TOPICS: usize = 1_000;
+
 /// Counters a task updates and others read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     records_in: AtomicU64,
     records_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
     dead_letters: AtomicU64,
     dropped: AtomicU64,
     commits: AtomicU64,
     calls: AtomicU64,
     instances: AtomicU64,
+    runs: AtomicU64,
     waiting: Mutex<Option<String>>,
     activity: Activity,
     /// What each stage has used, in the order they were first opened in. There are as many as the task has plugins.
     stages: Mutex<Vec<(Arc<str>, Arc<Meter>)>>,
+    /// The topics it has read or written.
+    topics: Mutex<BTreeSet<Arc<str>>>,
+    commit_time: Histogram,
+    batch_size: Histogram,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            records_in: AtomicU64::default(),
+            records_out: AtomicU64::default(),
+            bytes_in: AtomicU64::default(),
+            bytes_out: AtomicU64::default(),
+            dead_letters: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+            commits: AtomicU64::default(),
+            calls: AtomicU64::default(),
+            instances: AtomicU64::default(),
+            runs: AtomicU64::default(),
+            waiting: Mutex::default(),
+            activity: Activity::default(),
+            stages: Mutex::default(),
+            topics: Mutex::default(),
+            commit_time: Histogram::new(&COMMIT_SECONDS),
+            batch_size: Histogram::new(&BATCH_RECORDS),
+        }
+    }
 }
 
 /// The counters at one moment.
@@ -32,6 +69,10 @@ pub struct Snapshot {
     pub records_in: u64,
     /// Records staged for topics, or written by a sink.
     pub records_out: u64,
+    /// Bytes of the batches of those consumed or polled.
+    pub bytes_in: u64,
+    /// Bytes of the batches of those staged or written.
+    pub bytes_out: u64,
     /// Records sent to the dead letter queue.
     pub dead_letters: u64,
     /// Records that failed and had no dead letter queue to go to.
@@ -42,6 +83,8 @@ pub struct Snapshot {
     pub calls: u64,
     /// Instances started.
     pub instances: u64,
+    /// How often it was started.
+    pub runs: u64,
     /// What its plugins have used together.
     pub usage: Usage,
     /// What each of them has used.
@@ -66,11 +109,14 @@ impl Snapshot {
     pub fn add(&mut self, other: Self) {
         self.records_in += other.records_in;
         self.records_out += other.records_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
         self.dead_letters += other.dead_letters;
         self.dropped += other.dropped;
         self.commits += other.commits;
         self.calls += other.calls;
         self.instances += other.instances;
+        self.runs += other.runs;
         self.usage = self.usage.and(other.usage);
         for theirs in other.stages {
             match self.stages.iter_mut().find(|ours| ours.stage == theirs.stage) {
@@ -92,6 +138,65 @@ impl Progress {
         let meter = Arc::<Meter>::default();
         stages.push((Arc::clone(stage), Arc::clone(&meter)));
         meter
+    }
+
+    /// A batch of a topic, or of a source where there is none, was taken up.
+    pub(super) fn took(&self, topic: Option<&Arc<str>>, batch: &Batch) {
+        self.bytes_in.fetch_add(batch.bytes().len() as u64, Ordering::Relaxed);
+        self.batch_size.observe(batch.len() as f64);
+        topic.into_iter().for_each(|topic| self.uses(topic));
+    }
+
+    /// A batch was staged for a topic, and for those that its records name.
+    pub(super) fn gave(&self, topic: &Arc<str>, batch: &Batch) {
+        self.bytes_out.fetch_add(batch.bytes().len() as u64, Ordering::Relaxed);
+        let frame = batch.frame();
+        let named = (0..frame.topic_partition_count()).filter_map(|index| frame.topic_partition(index));
+        let mut elsewhere = 0;
+        for name in named.filter_map(|named| named.topic) {
+            elsewhere += 1;
+            self.uses(&Arc::from(name));
+        }
+        if elsewhere == 0 {
+            self.uses(topic);
+        }
+    }
+
+    /// Records of a batch were written by a sink.
+    pub(super) fn add_written(&self, records: usize, of: &Batch) {
+        self.add_out(records);
+        let share = of.bytes().len() * records / of.len().max(1);
+        self.bytes_out.fetch_add(share as u64, Ordering::Relaxed);
+    }
+
+    fn uses(&self, topic: &Arc<str>) {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if topics.len() < MAX_TOPICS && !topics.contains(topic) {
+            topics.insert(Arc::clone(topic));
+        }
+    }
+
+    /// The topics it has read or written since they were forgotten; a bounded number of them.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Forgets which topics it has used.
+    pub fn forget_topics(&self) {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How long its commits took, in seconds.
+    #[must_use]
+    pub fn commit_time(&self) -> Distribution {
+        self.commit_time.distribution()
+    }
+
+    /// How many records its batches had.
+    #[must_use]
+    pub fn batch_size(&self) -> Distribution {
+        self.batch_size.distribution()
     }
 
     pub(super) fn add_in(&self, n: usize) {
@@ -119,8 +224,9 @@ impl Progress {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn add_commit(&self) {
+    pub(super) fn add_commit(&self, took: Duration) {
         self.beat();
+        self.commit_time.observe(took.as_secs_f64());
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -139,6 +245,7 @@ impl Progress {
 
     /// The task is started: what was before says nothing about it.
     pub fn begin_run(&self) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
         self.begin(Step::Start);
         self.beat();
         self.set_waiting(None);
@@ -187,11 +294,14 @@ impl Progress {
             stages,
             records_in: self.records_in.load(Ordering::Relaxed),
             records_out: self.records_out.load(Ordering::Relaxed),
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out.load(Ordering::Relaxed),
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             calls: self.calls.load(Ordering::Relaxed),
             instances: self.instances.load(Ordering::Relaxed),
+            runs: self.runs.load(Ordering::Relaxed),
             waiting: self.waiting(),
         }
     }

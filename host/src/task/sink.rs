@@ -82,6 +82,7 @@ impl Delivery for SinkPump {
         }
         context.absorb(self.chain.stages.iter_mut().chain([&mut self.sink]));
         context.consumed(&batch.partition, batch.next_offset, input.len());
+        context.progress.took(Some(&batch.partition.topic), input);
         self.positions.insert(batch.partition.clone(), Some(batch.next_offset));
         self.mid_batch = false;
         Ok(())
@@ -142,7 +143,7 @@ impl SinkPump {
                         self.keep_before(context, source, &part, &outcomes, first).await?;
                     }
                     context.fail(&source.batch, failures).await?;
-                    context.progress.add_out(written(&outcomes, resolved));
+                    context.progress.add_written(written(&outcomes, resolved), &part);
                     if resolved > 0 {
                         // It goes on: the next pause is a first one.
                         hold = None;
@@ -303,7 +304,7 @@ impl SinkPump {
         let Some(next) = next.filter(|_| self.chain.stages.is_empty() && !keeps_state) else { return Ok(()) };
         let before = source.batch.frame().records().take_while(|record| record.offset != Some(next)).count();
         context.consumed(&source.partition, next, before);
-        context.progress.add_out(written(outcomes, first));
+        context.progress.add_written(written(outcomes, first), part);
         self.commit(context).await
     }
 

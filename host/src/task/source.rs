@@ -128,6 +128,7 @@ impl SourcePump {
 
     async fn deliver(&mut self, context: &mut Context, records: Batch) -> Result<(), TaskError> {
         context.polled(records.len());
+        context.progress.took(None, &records);
         if self.chain.stages.is_empty() {
             return context.stage(records.clone(), &records).await;
         }

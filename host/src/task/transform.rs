@@ -36,6 +36,7 @@ impl Delivery for TransformPump {
         }
         context.absorb(self.chain.stages.iter_mut());
         context.consumed(&batch.partition, batch.next_offset, batch.batch.len());
+        context.progress.took(Some(&batch.partition.topic), &batch.batch);
         Ok(())
     }
 

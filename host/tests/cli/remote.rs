@@ -76,7 +76,7 @@ fn what_cannot_be_done_says_why() {
     worker.expect("ready");
     until(&folder, &["status"], "RUNNING");
     for (args, expected) in [
-        (&["pause", "a/../b %"][..], "error: connector a/../b % not found\n"),
+        (&["pause", "a/../b %"][..], "error: Unknown connector a/../b %\n"),
         (&["status", "order"], "error: connector order not found\n"),
         (&["restart", "orders", "--task", "2"], "error: connector orders has no task 2\n"),
     ] {

@@ -17,7 +17,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(folder: &TempDir) -> Self {
-        let mut command = sandbar(folder.path(), &["run", "--log-format", "json"]);
+        let mut command = sandbar(folder.path(), &["run", "--listen", "none", "--log-format", "json"]);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, lines) = mpsc::channel();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sandbar::broker::{
-    Broker, BrokerError, BrokerErrorKind, Created, Output, ReadSpec, Reader, Session, SessionSpec, TopicInfo,
-    TopicSettings,
+    Administration, Broker, BrokerError, BrokerErrorKind, Created, Output, ReadSpec, Reader, Session, SessionSpec,
+    TopicInfo, TopicSettings,
 };
 use tokio::time::sleep;
 
@@ -97,6 +97,10 @@ impl Caller {
 impl Broker for FaultyBroker {
     fn describe(&self) -> String {
         format!("{}, with faults", self.inner.describe())
+    }
+
+    fn administration(&self) -> &dyn Administration {
+        self.inner.administration()
     }
 
     async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError> {

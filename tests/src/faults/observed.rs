@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sandbar::broker::{
+    Administration,
     BatchLimits, Broker, BrokerError, Commit, Consumed, Created, Output, ReadSpec, Reader, Session, SessionSpec,
     StateScope, TopicInfo, TopicPartition, TopicSettings,
 };
@@ -48,6 +49,10 @@ macro_rules! step {
 impl<W: Watch> Broker for Observed<W> {
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn administration(&self) -> &dyn Administration {
+        self.inner.administration()
     }
 
     async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError> {

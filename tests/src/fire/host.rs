@@ -47,7 +47,13 @@ pub async fn run_host() -> Result<()> {
         eprintln!("the host's test is gone: {outcome:?}");
         std::process::exit(1);
     });
-    let drained = wiring::run_on(Arc::new(config), stopped, |_| {}, |broker| Arc::new(Observed::new(broker, doom)));
+    let drained = wiring::run_on(
+        Arc::new(config),
+        wiring::Process::default(),
+        stopped,
+        |_| {},
+        |broker| Arc::new(Observed::new(broker, doom)),
+    );
     if !drained.await? {
         bail!("not all tasks ended by themselves");
     }

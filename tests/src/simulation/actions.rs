@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sandbar::control::Command;
+use sandbar::storage::Restart;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, advance, sleep, timeout_at};
 
@@ -168,8 +169,8 @@ impl Actions {
             0 => Command::Pause,
             1 => Command::Stop,
             2 | 3 => Command::Resume,
-            4 => Command::Restart { only_failed: self.chance.among(0..2) == 1 },
-            _ => Command::RestartTask(u32::from(self.chance.among(0..2) == 1)),
+            4 => Command::Restart(Restart::Tasks { only_failed: self.chance.among(0..2) == 1 }),
+            _ => Command::Restart(Restart::Task(u32::from(self.chance.among(0..2) == 1))),
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use sandbar::broker::Broker;
 use sandbar::broker::local::{Durability, LocalBroker, LocalOptions};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{Command, Handle, Placement, Supervisor, Targets};
+use sandbar::control::{Command, Handle, Placement, Supervisor};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -99,7 +99,7 @@ impl Hosts {
             false => Placement::Alone,
         };
         let network = self.catalogue.network.clone();
-        let supervisor = Supervisor::new(worker, shelf, Arc::new(broker), network, Targets::default(), placement);
+        let supervisor = Supervisor::new(worker, shelf, Arc::new(broker), network, placement);
         let (handle, (stop, stopped)) = (supervisor.handle(), watch::channel(false));
         let run = tokio::spawn(supervisor.run(self.folder.follow(Arc::clone(&self.fates)), stopped));
         if let Some(place) = self.alive.get_mut(host) {

@@ -7,8 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use sandbar::config::WorkerConfig;
-use sandbar::control::{ConnectorStatus, Handle, Status};
-use sandbar::wiring;
+use sandbar::control::{ConnectorStatus, Status};
+use sandbar::wiring::{self, Process, Running};
 use tokio::sync::watch;
 use tracing::subscriber::{DefaultGuard, set_default};
 use tracing_subscriber::filter::LevelFilter;
@@ -48,8 +48,8 @@ impl InProcess {
                 .on_thread_start(direct)
                 .build()?;
             runtime.block_on(async {
-                let show = |handle: Handle| {
-                    let mut from = handle.status();
+                let show = |running: Running| {
+                    let mut from = running.handle.status();
                     drop(tokio::spawn(async move {
                         while from.changed().await.is_ok() {
                             let now = from.borrow_and_update().clone();
@@ -57,7 +57,7 @@ impl InProcess {
                         }
                     }));
                 };
-                wiring::run(Arc::new(config), stopped, show).await
+                wiring::run(Arc::new(config), Process::default(), stopped, show).await
             })
         };
         let thread = thread::Builder::new().name("worker".to_owned()).spawn(run)?;

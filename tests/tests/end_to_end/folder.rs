@@ -124,7 +124,8 @@ async fn the_first_of_two_definitions_counts(home: &Home) -> Result<()> {
     topics::read_until(&*broker, &to, SENT).await?;
 
     home.remove("one.json")?;
-    let second = |mark: &ConnectorStatus| mark.file.ends_with("two.json") && fresh(mark);
+    let second =
+        |mark: &ConnectorStatus| mark.file.as_ref().is_some_and(|file| file.ends_with("two.json")) && fresh(mark);
     worker.until_connector(&name, "is the second one", second).await?;
     send(&*broker, &from, SENT).await?;
     let rows = topics::read_until(&*broker, &to, 2 * SENT).await?;

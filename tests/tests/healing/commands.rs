@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sandbar::control::{Command, ConnectorState, ConnectorStatus};
+use sandbar::storage::Restart;
 use sandbar_abi::manifest::Kind;
 use sandbar_tests::in_process::Worker;
 use serde_json::json;
@@ -78,11 +79,13 @@ async fn a_definition_that_says_something_newer_counts() -> Result<()> {
 async fn restarts_begin_anew_and_lose_nothing() -> Result<()> {
     let mut worker = start(&Arc::new(tempfile::tempdir()?)).await?;
     pass(&worker, 1).await?;
-    worker.tell(STEP, Command::Restart { only_failed: true }).await?;
+    worker.tell(STEP, Command::Restart(Restart::Tasks { only_failed: true })).await?;
     pass(&worker, 2).await?;
     let instances = worker.wait(STEP, |step| runs(step, 1)).await?.totals().instances;
     ensure!(instances == 1, "it had not failed, and was restarted: {instances} instances");
-    for (nth, command) in [(2, Command::Restart { only_failed: false }), (3, Command::RestartTask(0))] {
+    for (nth, command) in
+        [(2, Command::Restart(Restart::Tasks { only_failed: false })), (3, Command::Restart(Restart::Task(0)))]
+    {
         worker.tell(STEP, command).await?;
         pass(&worker, nth + 1).await?;
         worker.wait(STEP, |step| runs(step, 1) && step.totals().instances == nth as u64).await?;
@@ -100,7 +103,7 @@ async fn a_failed_task_does_not_wait_for_its_pause() -> Result<()> {
     // The pause has grown to seconds by then.
     worker.wait(STEP, |step| step.state == ConnectorState::Failed && step.totals().instances >= 6).await?;
     let before = worker.connectors()[0].totals().instances;
-    worker.tell(STEP, Command::Restart { only_failed: true }).await?;
+    worker.tell(STEP, Command::Restart(Restart::Tasks { only_failed: true })).await?;
     worker.wait(STEP, |step| step.totals().instances > before).await?;
     Ok(())
 }
@@ -112,12 +115,12 @@ async fn what_cannot_be_done_says_why() -> Result<()> {
         Ok(()) => "done".to_owned(),
         Err(error) => error.to_string(),
     };
-    ensure!(refused("steps", Command::Pause).await == "connector steps not found");
-    ensure!(refused(STEP, Command::RestartTask(1)).await == "connector step has no task 1");
+    ensure!(refused("steps", Command::Pause).await == "Unknown connector steps");
+    ensure!(refused(STEP, Command::Restart(Restart::Task(1))).await == "Unknown task: step-1");
     ensure!(refused(STEP, Command::Stop).await == "done");
-    let restart = Command::Restart { only_failed: false };
+    let restart = Command::Restart(Restart::Tasks { only_failed: false });
     ensure!(refused(STEP, restart).await == "connector step is STOPPED; resume it first");
-    ensure!(refused(STEP, Command::RestartTask(0)).await == "connector step is STOPPED; resume it first");
+    ensure!(refused(STEP, Command::Restart(Restart::Task(0))).await == "connector step is STOPPED; resume it first");
     worker.wait(STEP, |step| step.state == ConnectorState::Stopped).await?;
     Ok(())
 }
@@ -130,7 +133,7 @@ async fn a_definition_whose_file_is_renamed_runs_on() -> Result<()> {
     for (nth, (from, to)) in [("step.json", "other.json"), ("other.json", "a.json")].into_iter().enumerate() {
         std::fs::rename(plugins.join(from), plugins.join(to))?;
         let path = plugins.join(to);
-        worker.wait(STEP, |step| step.file == path && runs(step, 1)).await?;
+        worker.wait(STEP, |step| step.file.as_deref() == Some(path.as_path()) && runs(step, 1)).await?;
         pass(&worker, nth + 2).await?;
     }
     Ok(())

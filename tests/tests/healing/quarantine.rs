@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sandbar::control::{Command, ConnectorState, ConnectorStatus};
+use sandbar::storage::Restart;
 use sandbar_tests::in_process::Worker;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -102,7 +103,7 @@ async fn an_operator_ends_it_for_good() -> Result<()> {
     let worker = gone_back(&Arc::new(tempfile::tempdir()?), "step.wasm").await?;
     let mut worker = started_again(worker).await?;
     worker.wait(STEP, |step| runs(step, 1) && holds_version_2(step)).await?;
-    worker.tell(STEP, Command::Restart { only_failed: false }).await?;
+    worker.tell(STEP, Command::Restart(Restart::Tasks { only_failed: false })).await?;
     worker.wait(STEP, |step| runs(step, 2) && step.quarantined.is_empty()).await?;
     pass(&worker, 2).await?;
     let mut worker = started_again(worker).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sandbar::control::{Command, ConnectorStatus};
+use sandbar::storage::Restart;
 use sandbar_tests::logs;
 use serde_json::{Value, json};
 
@@ -75,7 +76,7 @@ async fn an_operator_may_have_it_tried_again() -> Result<()> {
     worker.write("in", &["1"]).await?;
     worker.wait(STEP, |step| is_back(step, "unreachable")).await?;
     passed(&worker, 1).await?;
-    worker.tell(STEP, Command::Restart { only_failed: false }).await?;
+    worker.tell(STEP, Command::Restart(Restart::Tasks { only_failed: false })).await?;
     worker.wait(STEP, |step| runs(step, 2) && step.quarantined.is_empty()).await?;
     pass(&worker, 2).await?;
     Ok(())

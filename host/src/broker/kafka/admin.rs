@@ -164,6 +164,26 @@ impl Admin {
         Ok(created)
     }
 
+    /// Forgets where a group without members stands. One that Kafka does not know stands nowhere already.
+    pub async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
+        let operation = format!("forget where group {group} stands");
+        let client = self.client(&operation).await?;
+        let deleted = client.delete_groups(&[group], &options()).await;
+        dispose(client);
+        match deleted.map_err(|error| broker_error(operation.as_str(), &error))?.into_iter().next() {
+            Some(Ok(_)) | Some(Err((_, Code::GroupIdNotFound))) => Ok(()),
+            Some(Err((_, Code::NonEmptyGroup))) => Err(BrokerError::fatal(operation, "the group has members")),
+            Some(Err((_, code))) => Err(broker_error(operation, &KafkaError::AdminOp(code))),
+            None => Err(BrokerError::retriable(operation, "the broker did not answer for the group")),
+        }
+    }
+
+    /// Which cluster it is. Blocks.
+    pub fn cluster_id(&self) -> Result<String, BrokerError> {
+        let id = self.probe()?.client().fetch_cluster_id(ASK_WITHIN);
+        id.ok_or_else(|| BrokerError::retriable("ask which cluster it is", "the cluster does not answer"))
+    }
+
     /// All topics but Kafka's own.
     pub async fn topics(self: &Arc<Self>) -> Result<Vec<TopicInfo>, BrokerError> {
         let admin = Arc::clone(self);

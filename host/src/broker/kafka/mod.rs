@@ -5,6 +5,7 @@
 //!   `transaction` (the producer), `subscribe` (names and patterns), `gather` (messages to batches) and `produce`.
 //! - `session` is that session's asynchronous face; `check` looks batches over before they are staged; `keys` says how
 //!   offsets and state lie in Kafka.
+//! - `load` reads offsets and state; `groups` knows where consumer groups stand.
 //! - `reader` and `writer` work outside any task; `admin` knows what topics there are, `ends` what is
 //!   in their partitions.
 //! - `config`, `context` and `errors` translate between librdkafka and the port.
@@ -18,7 +19,9 @@ mod context;
 mod ends;
 mod errors;
 mod gather;
+mod groups;
 mod keys;
+mod load;
 mod membership;
 mod produce;
 mod reader;
@@ -30,10 +33,15 @@ mod writer;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use super::{Broker, BrokerError, Created, Output, ReadSpec, Reader, Session, SessionSpec, TopicInfo, TopicSettings};
+use super::{
+    Administration, Broker, BrokerError, Created, Output, ReadSpec, Reader, Session, SessionSpec, StateScope,
+    TopicInfo, TopicPartition, TopicPartitionOffset, TopicSettings, Topics,
+};
 use admin::{Admin, blocking};
 pub use config::KafkaOptions;
+use keys::{OffsetKeys, StateKeys};
 use reader::{Cursor, DECIDED_WITHIN, KafkaReader};
 use session::KafkaSession;
 use writer::Writer;
@@ -61,6 +69,10 @@ impl Broker for KafkaBroker {
         format!("Apache Kafka at {}", servers.map_or("nowhere", |(_, servers)| servers.as_str()))
     }
 
+    fn administration(&self) -> &dyn Administration {
+        self
+    }
+
     async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError> {
         let session = KafkaSession::open(Arc::clone(&self.options), Arc::clone(&self.admin), spec).await?;
         Ok(Box::new(session))
@@ -82,5 +94,58 @@ impl Broker for KafkaBroker {
 
     async fn write(&self, output: Output, settings: &TopicSettings) -> Result<(), BrokerError> {
         self.writer.write(&self.admin, output, settings).await
+    }
+}
+
+#[async_trait]
+impl Administration for KafkaBroker {
+    async fn source_offsets(&self, connector: &str) -> Result<Vec<(String, String)>, BrokerError> {
+        Ok(load::source_offsets(&self.options, &self.admin, OffsetKeys::new(connector)).await?.0)
+    }
+
+    async fn state(
+        &self,
+        worker_group: &str,
+        connector: &str,
+        scope: &StateScope,
+    ) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
+        load::state(&self.options, &self.admin, &StateKeys::new(worker_group, connector, 0), scope).await
+    }
+
+    async fn ranges(&self, topics: &Topics) -> Result<Vec<(TopicPartition, (i64, i64))>, BrokerError> {
+        let (admin, topics) = (Arc::clone(&self.admin), topics.clone());
+        blocking(move || {
+            let mut all = Vec::new();
+            for name in groups::names(&admin, &topics)? {
+                let Some(count) = admin.partitions(&name)? else { continue };
+                let partitions: Vec<i32> = (0..count).collect();
+                let ranges = admin.ranges(&name, &partitions)?;
+                all.extend(
+                    ranges.into_iter().map(|(number, range)| (TopicPartition::new(name.as_str(), number), range)),
+                );
+            }
+            Ok(all)
+        })
+        .await
+    }
+
+    async fn cluster_id(&self) -> Result<String, BrokerError> {
+        let admin = Arc::clone(&self.admin);
+        blocking(move || admin.cluster_id()).await
+    }
+
+    async fn group_offsets(&self, group: &str, topics: &Topics) -> Result<Vec<TopicPartitionOffset>, BrokerError> {
+        let (options, admin) = (Arc::clone(&self.options), Arc::clone(&self.admin));
+        let (group, topics) = (group.to_owned(), topics.clone());
+        blocking(move || groups::committed(&options, &admin, &group, &topics)).await
+    }
+
+    async fn set_group_offsets(
+        &self,
+        group: &str,
+        topics: &Topics,
+        offsets: Vec<(TopicPartition, Option<i64>)>,
+    ) -> Result<(), BrokerError> {
+        groups::set(&self.options, &self.admin, group, topics, offsets).await
     }
 }

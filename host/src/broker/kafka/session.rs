@@ -1,6 +1,5 @@
 //! A task's session as the task sees it: each call is looked over here, then made on the session's own thread.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
@@ -13,24 +12,20 @@ use super::actor::{self, Command, Reply, Setup};
 use super::admin::{Admin, blocking};
 use super::check::{MESSAGE_MAX_BYTES, prepare};
 use super::config::{KafkaOptions, Properties, check_overrides};
-use super::keys::{Foreign, Last, OFFSET_PARTITIONS, OffsetKeys, StateKeys, newest_offsets, offset_value};
-use super::reader::Cursor;
+use super::keys::{Foreign, OFFSET_PARTITIONS, OffsetKeys, StateKeys};
+use super::load::{source_offsets, state};
 use super::subscribe::matching;
 use super::transaction::OwnRecord;
 use crate::broker::{
-    BatchLimits, BrokerError, CleanupPolicy, Commit, Consumed, Input, Output, ReadFrom, ReadSpec, Session, SessionSpec,
-    StateScope, TopicPartition, TopicSettings, Topics,
+    BatchLimits, BrokerError, CleanupPolicy, Commit, Consumed, Input, Output, Session, SessionSpec, StateScope,
+    TopicPartition, TopicSettings, Topics,
 };
 
 /// A task makes one call at a time; more commands only wait where it gave calls up.
 const COMMANDS: usize = 16;
-/// How long open transactions may hold up the loading of offsets or state: longer than any lasts.
-const DECIDED_WITHIN: Duration = Duration::from_secs(15);
 /// How much longer than a transaction may be open any call may take: an abort waits for an answer, may have to open another
 /// producer, and seeks.
 const OVERDUE: Duration = Duration::from_secs(40);
-/// How long the loading itself may take.
-const LOAD_WITHIN: Duration = Duration::from_secs(120);
 
 /// A session on Kafka. Dropping it ends its thread, which aborts and leaves the group.
 pub(super) struct KafkaSession {
@@ -176,38 +171,6 @@ impl KafkaSession {
             ..TopicSettings::default()
         }
     }
-
-    /// Reads one of Sandbar's own topics to its end, the last record of each key that `wanted` translates. A topic
-    /// that does not exist is empty. A transaction that is open, of whoever wrote there last, is waited for: what it
-    /// holds may be just what is asked for.
-    async fn load<K: Send + 'static>(
-        &self,
-        topic: String,
-        partition: impl FnOnce(i32) -> Option<i32> + Send + 'static,
-        wanted: impl Fn(&[u8]) -> Option<K> + Send + 'static,
-    ) -> Result<Vec<Last<K>>, BrokerError> {
-        let (options, admin) = (Arc::clone(&self.options), Arc::clone(&self.admin));
-        blocking(move || {
-            let Some(count) = admin.lasting_partitions(&topic)? else { return Ok(Vec::new()) };
-            let partitions = partition(count).map(|partition| vec![partition]);
-            let spec = ReadSpec { topic, partitions, from: ReadFrom::Beginning };
-            let mut cursor = Cursor::open(&options, &admin, &spec, DECIDED_WITHIN)?;
-            if !cursor.is_decided() {
-                let operation = format!("read topic {} to its end", spec.topic);
-                return Err(BrokerError::retriable(operation, "a transaction there is still open"));
-            }
-            let mut last = BTreeMap::new();
-            cursor.read_to_end(Instant::now() + LOAD_WITHIN, |record| {
-                let key = record.key.unwrap_or_default();
-                if let Some(what) = wanted(key) {
-                    let value = record.value.map(<[u8]>::to_vec);
-                    last.insert(key.to_vec(), Last { what, timestamp: record.timestamp, value });
-                }
-            })?;
-            Ok(last.into_values().collect())
-        })
-        .await
-    }
 }
 
 #[async_trait]
@@ -244,28 +207,13 @@ impl Session for KafkaSession {
     }
 
     async fn load_offsets(&mut self) -> Result<Vec<(String, String)>, BrokerError> {
-        let keys = self.offsets.clone();
-        let wanted = move |key: &[u8]| keys.spelling(key);
-        let last = self.load(self.options.offset_storage_topic.clone(), |_| None, wanted).await?;
-        let (newest, foreign) = newest_offsets(last);
+        let (offsets, foreign) = source_offsets(&self.options, &self.admin, self.offsets.clone()).await?;
         self.foreign = foreign;
-        let mut offsets = Vec::with_capacity(newest.len());
-        for (partition, value) in newest {
-            match offset_value(&value) {
-                Some(offset) => offsets.push((partition, offset)),
-                None => tracing::warn!(partition, "a source offset that is not JSON is left out"),
-            }
-        }
         Ok(offsets)
     }
 
     async fn load_state(&mut self, scope: &StateScope) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
-        let (keys, place) = (self.state.clone(), scope.clone());
-        let partition = move |count| Some(keys.partition(&place, count));
-        let prefix = self.state.prefix(scope);
-        let wanted = move |key: &[u8]| key.strip_prefix(prefix.as_slice()).map(<[u8]>::to_vec);
-        let last = self.load(self.state.topic().to_owned(), partition, wanted).await?;
-        Ok(last.into_iter().filter_map(|Last { what, value, .. }| Some((what.into(), value?.into()))).collect())
+        state(&self.options, &self.admin, &self.state, scope).await
     }
 
     async fn close(mut self: Box<Self>) -> Result<(), BrokerError> {

@@ -61,12 +61,9 @@ impl Committer {
         format!("commit {}", self.transactional_id)
     }
 
-    /// The scope's place, as its column has it. No topic's name has a colon.
+    /// The scope's place, as its column has it.
     pub(super) fn place(&self, place: &StatePlace) -> String {
-        match place {
-            StatePlace::Task => format!("task:{}", self.task),
-            StatePlace::Partition(TopicPartition { topic, partition }) => format!("partition:{topic}:{partition}"),
-        }
+        self::place(self.task, place)
     }
 
     fn check(&self, work: &Work<'_>, commit: &Commit) -> Result<(), Failure> {
@@ -219,5 +216,13 @@ struct Blob<'a>(Option<&'a [u8]>);
 impl ToSql for Blob<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(self.0.map_or(ValueRef::Null, ValueRef::Blob)))
+    }
+}
+
+/// A place of a task's state, as its column has it. No topic's name has a colon.
+pub(super) fn place(task: u32, place: &StatePlace) -> String {
+    match place {
+        StatePlace::Task => format!("task:{task}"),
+        StatePlace::Partition(TopicPartition { topic, partition }) => format!("partition:{topic}:{partition}"),
     }
 }

@@ -100,6 +100,11 @@ impl Coordinator {
         self.lock().by_name.get(&key.group).is_some_and(|members| members.group.holds(key.id, partition))
     }
 
+    /// Whether somebody is in a group.
+    pub(super) fn has_members(&self, group: &str) -> bool {
+        self.lock().by_name.contains_key(group)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::broker::TopicPartition;
+use crate::broker::{TopicPartition, Topics};
 
 /// A member, unique in the process.
 pub(super) type MemberId = u64;
@@ -59,12 +59,20 @@ struct Holder {
 }
 
 impl Subscription {
+    /// A subscription to topics.
+    pub(super) fn to(topics: &Topics) -> Result<Self, regex::Error> {
+        match topics {
+            Topics::Names(names) => Ok(Self::Names(names.iter().cloned().collect())),
+            Topics::Pattern(pattern) => Self::pattern(pattern),
+        }
+    }
+
     /// A subscription to every topic whose whole name matches.
     pub(super) fn pattern(pattern: &str) -> Result<Self, regex::Error> {
         Ok(Self::Pattern(Regex::new(&format!("^(?:{pattern})$"))?))
     }
 
-    fn matches(&self, topic: &str) -> bool {
+    pub(super) fn matches(&self, topic: &str) -> bool {
         match self {
             Self::Names(names) => names.contains(topic),
             Self::Pattern(pattern) => pattern.is_match(topic),

@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use self::catalog::{Catalog, Topic};
@@ -44,8 +45,8 @@ use self::session::LocalSession;
 use self::staging::Staging;
 use self::writer::{Shared, Work, Writer};
 use super::{
-    Broker, BrokerError, CleanupPolicy, Commit, Created, Output, ReadSpec, Reader, Session, SessionSpec, TopicInfo,
-    TopicSettings, Topics,
+    Administration, Broker, BrokerError, CleanupPolicy, Commit, Created, Output, ReadSpec, Reader, Session,
+    SessionSpec, StateScope, TopicInfo, TopicPartition, TopicPartitionOffset, TopicSettings, Topics,
 };
 
 pub use options::{Durability, LocalOptions};
@@ -134,6 +135,42 @@ impl Inner {
         self.shared.catalog.get(&topic.name).unwrap_or(topic)
     }
 
+    /// The committed source offsets of a connector.
+    async fn source_offsets(
+        &self,
+        operation: String,
+        connector: Arc<str>,
+    ) -> Result<Vec<(String, String)>, BrokerError> {
+        self.writer.barrier(&operation).await?;
+        let read = self.reads.run(operation, move |connection| {
+            let sql = "SELECT source_partition, source_offset FROM source_offsets WHERE connector = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([&*connector], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        });
+        read.await
+    }
+
+    /// The committed state of a stage of a connector in one place.
+    async fn state(
+        &self,
+        operation: String,
+        connector: Arc<str>,
+        stage: Arc<str>,
+        place: String,
+    ) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
+        self.writer.barrier(&operation).await?;
+        let read = self.reads.run(operation, move |connection| {
+            let sql = "SELECT key, value FROM state WHERE connector = ?1 AND stage = ?2 AND place = ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([&*connector, &*stage, &*place], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?.into(), row.get::<_, Vec<u8>>(1)?.into()))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        });
+        read.await
+    }
+
     /// Another number each time.
     fn next_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
@@ -160,6 +197,10 @@ impl Inner {
 impl Broker for LocalBroker {
     fn describe(&self) -> String {
         format!("embedded broker at {}", self.inner.shared.path.display())
+    }
+
+    fn administration(&self) -> &dyn Administration {
+        self
     }
 
     async fn session(&self, spec: SessionSpec) -> Result<Box<dyn Session>, BrokerError> {
@@ -226,6 +267,66 @@ impl Broker for LocalBroker {
         let work = CommitWork { task: None, staged: staging.share(), commit: Commit::default() };
         let outcome = self.inner.writer.submit(operation.clone(), staging.bytes(), move |tx| work.run(tx)).await?;
         outcome.await.unwrap_or_else(|_| Err(writer::stopped(operation)))
+    }
+}
+
+#[async_trait]
+impl Administration for LocalBroker {
+    async fn source_offsets(&self, connector: &str) -> Result<Vec<(String, String)>, BrokerError> {
+        self.inner.source_offsets(format!("source offsets of {connector}"), connector.into()).await
+    }
+
+    async fn state(
+        &self,
+        _worker_group: &str,
+        connector: &str,
+        scope: &StateScope,
+    ) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
+        let place = commit::place(0, &scope.place);
+        self.inner.state(format!("state of {connector}"), connector.into(), Arc::clone(&scope.stage), place).await
+    }
+
+    async fn ranges(&self, topics: &Topics) -> Result<Vec<(TopicPartition, (i64, i64))>, BrokerError> {
+        let operation = "look up the ends of partitions";
+        let subscription = Subscription::to(topics).map_err(|error| BrokerError::fatal(operation, error))?;
+        let all = self.topics().await?.into_iter().filter(|topic| subscription.matches(&topic.name));
+        let ranges = all.flat_map(|topic| {
+            let name: Arc<str> = topic.name.into();
+            (0..)
+                .zip(topic.partitions)
+                .map(move |(number, range)| (TopicPartition::new(Arc::clone(&name), number), range))
+        });
+        Ok(ranges.collect())
+    }
+
+    async fn cluster_id(&self) -> Result<String, BrokerError> {
+        Ok("embedded".to_owned())
+    }
+
+    async fn group_offsets(&self, group: &str, topics: &Topics) -> Result<Vec<TopicPartitionOffset>, BrokerError> {
+        let operation = format!("look up where group {group} stands");
+        let subscription = Subscription::to(topics).map_err(|error| BrokerError::fatal(operation.as_str(), error))?;
+        self.inner.writer.barrier(&operation).await?;
+        let group = group.to_owned();
+        let all = self.inner.reads.run(operation, move |connection| operations::group_offsets(connection, &group));
+        Ok(all.await?.into_iter().filter(|at| subscription.matches(&at.partition.topic)).collect())
+    }
+
+    async fn set_group_offsets(
+        &self,
+        group: &str,
+        _topics: &Topics,
+        offsets: Vec<(TopicPartition, Option<i64>)>,
+    ) -> Result<(), BrokerError> {
+        let operation = format!("set where group {group} stands");
+        if self.inner.shared.coordinator.has_members(group) {
+            return Err(BrokerError::fatal(operation, "the group has members"));
+        }
+        let group = group.to_owned();
+        self.inner
+            .writer
+            .run(&operation, move |work| operations::set_group_offsets(work.connection, &group, &offsets))
+            .await
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::catalog::{self, Partition, Topic};
 use super::errors::Failure;
 use super::writer::{Shared, Work};
-use crate::broker::{BrokerError, CleanupPolicy, Created, TopicPartition, TopicSettings};
+use crate::broker::{BrokerError, CleanupPolicy, Created, TopicPartition, TopicPartitionOffset, TopicSettings};
 
 /// Partitions of one topic at most: each costs a row and a little memory, in every process that opens the file.
 const MAX_PARTITIONS: i32 = 10_000;
@@ -123,6 +123,40 @@ pub(super) fn committed_offset(
     let mut statement = work.connection.prepare_cached(sql)?;
     let key = params![group, &*partition.topic, partition.partition];
     Ok(statement.query_row(key, |row| row.get(0)).optional()?)
+}
+
+/// Where a group stands, everywhere.
+pub(super) fn group_offsets(connection: &Connection, group: &str) -> Result<Vec<TopicPartitionOffset>, Failure> {
+    let sql =
+        "SELECT topic, partition, next_offset FROM group_offsets WHERE consumer_group = ?1 ORDER BY topic, partition";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([group], |row| {
+        let partition = TopicPartition::new(row.get::<_, String>(0)?, row.get(1)?);
+        Ok(TopicPartitionOffset { partition, offset: row.get(2)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Sets where a group stands, or forgets it.
+pub(super) fn set_group_offsets(
+    connection: &Connection,
+    group: &str,
+    offsets: &[(TopicPartition, Option<i64>)],
+) -> Result<(), Failure> {
+    for (at, offset) in offsets {
+        match offset {
+            Some(offset) => {
+                let sql = "INSERT INTO group_offsets (consumer_group, topic, partition, next_offset) \
+                           VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset";
+                connection.prepare_cached(sql)?.execute(params![group, &*at.topic, at.partition, offset])?;
+            }
+            None => {
+                let sql = "DELETE FROM group_offsets WHERE consumer_group = ?1 AND topic = ?2 AND partition = ?3";
+                connection.prepare_cached(sql)?.execute(params![group, &*at.topic, at.partition])?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All topics, with partitions in order.

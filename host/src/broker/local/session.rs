@@ -255,31 +255,13 @@ impl Session for LocalSession {
 
     async fn load_offsets(&mut self) -> Result<Vec<(String, String)>, BrokerError> {
         let operation = self.operation("load source offsets");
-        self.broker.writer.barrier(&operation).await?;
-        let connector = Arc::clone(&self.committer.connector);
-        let read = self.broker.reads.run(operation, move |connection| {
-            let sql = "SELECT source_partition, source_offset FROM source_offsets WHERE connector = ?1";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([&*connector], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        });
-        read.await
+        self.broker.source_offsets(operation, Arc::clone(&self.committer.connector)).await
     }
 
     async fn load_state(&mut self, scope: &StateScope) -> Result<Vec<(Bytes, Bytes)>, BrokerError> {
         let operation = self.operation("load state");
-        self.broker.writer.barrier(&operation).await?;
-        let connector = Arc::clone(&self.committer.connector);
-        let (stage, place) = (Arc::clone(&scope.stage), self.committer.place(&scope.place));
-        let read = self.broker.reads.run(operation, move |connection| {
-            let sql = "SELECT key, value FROM state WHERE connector = ?1 AND stage = ?2 AND place = ?3";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([&*connector, &*stage, &*place], |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?.into(), row.get::<_, Vec<u8>>(1)?.into()))
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        });
-        read.await
+        let (connector, place) = (Arc::clone(&self.committer.connector), self.committer.place(&scope.place));
+        self.broker.state(operation, connector, Arc::clone(&scope.stage), place).await
     }
 
     async fn close(self: Box<Self>) -> Result<(), BrokerError> {

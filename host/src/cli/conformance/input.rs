@@ -13,7 +13,6 @@ use crate::batch::Batch;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::files;
 use crate::cli::manifests::Manifests;
-use crate::cli::topic::record::JsonRecord;
 use crate::cli::worker::DEFAULT_FILE;
 use crate::config::keys::{BATCH_MAX_RECORDS, CONNECTOR_CLASS, CONNECTOR_TYPE, TOPIC, TOPICS, TOPICS_REGEX};
 use crate::config::{ConfigError, ConnectorSettings, Definition, MAX_DEFINITION_BYTES, WorkerConfig};
@@ -21,6 +20,7 @@ use crate::conformance::{self, Subject};
 use crate::control::planner;
 use crate::discovery::FileKind;
 use crate::http::Network;
+use crate::json_record::JsonRecord;
 use crate::plugins::Plugin;
 use crate::task::StagePlan;
 

@@ -1,6 +1,7 @@
 //! `sandbar pause`, `resume`, `stop` and `restart`.
 
 use clap::Args;
+use hyper::Method;
 
 use super::super::failure::Outcome;
 use super::HostArgs;
@@ -37,29 +38,32 @@ pub(in crate::cli) struct RestartArgs {
 
 /// Pauses a connector.
 pub(in crate::cli) fn pause(args: &ConnectorArgs) -> Outcome {
-    args.tell(&["pause"], None)
+    args.tell(Method::PUT, &["pause"], None)
 }
 
 /// Lets a connector go on.
 pub(in crate::cli) fn resume(args: &ConnectorArgs) -> Outcome {
-    args.tell(&["resume"], None)
+    args.tell(Method::PUT, &["resume"], None)
 }
 
 /// Stops a connector.
 pub(in crate::cli) fn stop(args: &ConnectorArgs) -> Outcome {
-    args.tell(&["stop"], None)
+    args.tell(Method::PUT, &["stop"], None)
 }
 
 /// Restarts a connector, or one of its tasks.
 pub(in crate::cli) fn restart(args: &RestartArgs) -> Outcome {
     match args.task {
-        Some(task) => args.connector.tell(&["tasks", &task.to_string(), "restart"], None),
-        None => args.connector.tell(&["restart"], args.only_failed.then_some("only_failed=true")),
+        Some(task) => args.connector.tell(Method::POST, &["tasks", &task.to_string(), "restart"], None),
+        None => {
+            let which = if args.only_failed { "includeTasks=true&onlyFailed=true" } else { "includeTasks=true" };
+            args.connector.tell(Method::POST, &["restart"], Some(which))
+        }
     }
 }
 
 impl ConnectorArgs {
-    fn tell(&self, what: &[&str], query: Option<&str>) -> Outcome {
-        self.host.ask(async |client| client.tell(&self.connector, what, query).await)
+    fn tell(&self, method: Method, what: &[&str], query: Option<&str>) -> Outcome {
+        self.host.ask(async |client| client.tell(method, &self.connector, what, query).await)
     }
 }

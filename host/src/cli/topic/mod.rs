@@ -4,8 +4,7 @@ mod create;
 mod list;
 mod position;
 mod read;
-pub(super) mod record;
-mod write;
+pub(super) mod write;
 
 use std::sync::Arc;
 

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use super::super::failure::{Failure, Outcome};
 use super::super::text;
 use super::super::worker::WorkerArgs;
-use super::record::JsonRecord;
 use super::{Connection, position, topic_name};
 use crate::broker::{BatchLimits, BrokerError, PartitionBatch, ReadFrom, ReadSpec, Reader, TopicPartition};
+use crate::json_record::JsonRecord;
 
 /// One answer of the broker: small enough to show the first records at once.
 const LIMITS: BatchLimits = BatchLimits { records: 1000, bytes: 1 << 20 };

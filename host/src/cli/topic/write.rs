@@ -9,10 +9,10 @@ use sandbar_abi::FrameBuilder;
 use super::super::failure::{Failure, Outcome};
 use super::super::worker::WorkerArgs;
 use super::create::SettingsArgs;
-use super::record::JsonRecord;
 use super::{Connection, records, topic_name};
 use crate::batch::Batch;
 use crate::broker::{BrokerError, BrokerErrorKind, Output};
+use crate::json_record::JsonRecord;
 
 /// What is written at once at most; lines that are there already are gathered up to these.
 const BATCH_RECORDS: usize = 1000;

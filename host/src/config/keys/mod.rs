@@ -81,6 +81,8 @@ pub enum Kind {
     Hosts,
     /// Addresses and blocks of them, separated by commas.
     Addresses,
+    /// A host and a port, as `127.0.0.1:8083`, or `none`.
+    Address,
     /// Properties that are passed on as they are.
     Properties,
 }
@@ -146,6 +148,7 @@ impl Kind {
     pub fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::Text | Self::Path | Self::Names | Self::Properties => Ok(()),
+            Self::Address => address(text),
             Self::Flag => one_of(&["true", "false"], &text.to_ascii_lowercase()),
             Self::Integer(min, max) => within(text, min, max, ""),
             Self::Millis(min, max) => within(text, min, max, " of milliseconds"),
@@ -212,6 +215,16 @@ fn topic(text: &str) -> Result<(), String> {
         return Err(format!("\"{text}\" is not the name of a topic, which is {rule}"));
     }
     Ok(())
+}
+
+fn address(text: &str) -> Result<(), String> {
+    let parts = text.rsplit_once(':');
+    if text == super::worker::NOWHERE
+        || parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    {
+        return Ok(());
+    }
+    Err(format!("\"{text}\" is not HOST:PORT, as in 127.0.0.1:8083"))
 }
 
 fn directory(text: &str) -> Result<(), String> {

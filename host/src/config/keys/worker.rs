@@ -19,8 +19,8 @@ keys! {
 
     /// The folder that is watched for plugins and connector definitions.
     PLUGINS = "plugins", Kind::Path, Some("plugins"), NONE;
-    /// The folder the worker keeps its own data in: the embedded broker's log, the cache, its name in the worker group, what
-    /// operators want of connectors, versions in quarantine and those before them.
+    /// The folder the worker keeps its own data in: the embedded broker's log, the cache, its name in the worker group,
+    /// versions in quarantine and those before them.
     DATA = "data", Kind::Path, Some("data"), NONE;
     /// The folder of compiled plugins; only the worker may be able to write there. Without it, `cache` in the data
     /// folder.
@@ -47,6 +47,13 @@ keys! {
     TASK_STALL_TIMEOUT_MS = "task.stall.timeout.ms", Kind::Millis(100, DAY), Some("30000"), NONE;
     /// The topic that holds the offsets of sources, in Kafka Connect's format.
     OFFSET_STORAGE_TOPIC = "offset.storage.topic", Kind::Topic, Some("sandbar-offsets"), NONE;
+
+    /// The topic that holds what a worker group agrees on, in Kafka Connect's format: connectors that were defined over REST,
+    /// what operators want of connectors. Each group has one of its own; without it, `sandbar-configs-<group.id>`.
+    CONFIG_STORAGE_TOPIC = "config.storage.topic", Kind::Topic, None, NONE;
+    /// The topic in which the workers of a group say what they run, in Kafka Connect's format. Each group has one of its own;
+    /// without it, `sandbar-status-<group.id>`. The embedded broker needs none.
+    STATUS_STORAGE_TOPIC = "status.storage.topic", Kind::Topic, None, NONE;
 
     /// Properties of librdkafka, for every client. With `bootstrap.servers` the worker uses Kafka, without any property
     /// its embedded broker. References to secrets are resolved when the worker starts.
@@ -83,6 +90,10 @@ keys! {
     WORKER_FUEL_PER_CALL = "sandbox.fuel.per.call", Kind::Integer(1, i64::MAX), Some("10000000000"), NONE;
     /// How long one call of a plugin may take, in milliseconds. A connector may have less, not more.
     WORKER_CALL_TIMEOUT_MS = "sandbox.call.timeout.ms", Kind::Millis(1, MAX_CALL_MS), Some("10000"), NONE;
+
+    /// Where the REST interface answers, as `host:port`; port 0 takes any that is free. `none`: nowhere but on the socket in
+    /// the data folder.
+    LISTEN = "listen", Kind::Address, Some("127.0.0.1:8083"), NONE;
 
     /// A file of certificates in PEM that are trusted besides those of the system, when plugins send requests by HTTPS.
     HTTP_CA_FILE = "http.ca.file", Kind::Path, None, NONE;

@@ -1,4 +1,5 @@
-//! A record as JSON, one object a line: what `topic read --json` prints and `topic write --json` takes.
+//! A record as JSON, one object a line: what `topic read --json` prints and `topic write --json` takes, and how dead letters
+//! are answered.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use crate::broker::TopicPartition;
 /// A record. Where it was read from is told, and passed over where it is written.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in super::super) struct JsonRecord {
+pub(crate) struct JsonRecord {
     #[serde(default)]
     topic: Option<String>,
     #[serde(default)]
@@ -30,7 +31,7 @@ pub(in super::super) struct JsonRecord {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct JsonHeader {
+pub(crate) struct JsonHeader {
     key: String,
     #[serde(default)]
     value: Option<Content>,
@@ -39,19 +40,25 @@ struct JsonHeader {
 /// Bytes: text where they are UTF-8.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "keys and values are a string, null, or {\"base64\": \"..\"}")]
-enum Content {
+pub(crate) enum Content {
     Text(String),
     Bytes(Base64),
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Base64 {
+pub(crate) struct Base64 {
     base64: String,
 }
 
+impl JsonHeader {
+    pub(crate) fn of(key: &str, value: Option<&[u8]>) -> Self {
+        Self { key: key.to_owned(), value: value.map(Content::of) }
+    }
+}
+
 impl Content {
-    fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
             Err(_) => Self::Bytes(Base64 { base64: STANDARD.encode(bytes) }),
@@ -68,9 +75,8 @@ impl Content {
 
 impl JsonRecord {
     /// A record that was read from a partition.
-    pub(super) fn of(record: &Record<'_>, place: &TopicPartition) -> Self {
-        let header =
-            |(key, value): (&str, Option<&[u8]>)| JsonHeader { key: key.to_owned(), value: value.map(Content::of) };
+    pub(crate) fn of(record: &Record<'_>, place: &TopicPartition) -> Self {
+        let header = |(key, value): (&str, Option<&[u8]>)| JsonHeader::of(key, value);
         Self {
             topic: Some(place.topic.as_ref().to_owned()),
             partition: Some(place.partition),
@@ -83,12 +89,12 @@ impl JsonRecord {
     }
 
     /// Reads a line.
-    pub(in super::super) fn parse(line: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(line).map_err(|error| error.to_string())
     }
 
     /// Appends it to a frame, for a partition if one is given.
-    pub(in super::super) fn append(self, to: &mut FrameBuilder, topic_partition: Option<u32>) -> Result<(), String> {
+    pub(crate) fn append(self, to: &mut FrameBuilder, topic_partition: Option<u32>) -> Result<(), String> {
         let (key, value) = (bytes(self.key)?, bytes(self.value)?);
         let headers: Result<Vec<_>, String> =
             self.headers.into_iter().map(|header| Ok((header.key, bytes(header.value)?))).collect();

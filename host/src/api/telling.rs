@@ -1,0 +1,60 @@
+//! Says to the other workers of the group what this one runs, and takes in what they say.
+
+use std::time::Duration;
+
+use super::app::App;
+use super::connect::shapes::{ConnectorStateInfo, OwnState, TaskState};
+use crate::control::Status;
+use crate::storage::{HEARTBEAT, Own, OwnKey, Said};
+
+/// How long changes are collected before they are told: many come at once.
+const COLLECT: Duration = Duration::from_millis(200);
+
+/// Does so until it is dropped.
+pub(super) async fn tell(app: App) {
+    let Some(topic) = app.status_topic.clone() else { return std::future::pending().await };
+    let say = async {
+        let mut status = app.status();
+        let (mut before, mut told) = (Own::new(), None);
+        loop {
+            let now = status.borrow_and_update().clone();
+            let own = own(&app, &now);
+            let is_due = told.is_none_or(|told: tokio::time::Instant| told.elapsed() >= HEARTBEAT);
+            if is_due || own != before {
+                topic.say(&mut before, &own, |key| exists(&now, key)).await;
+                told = Some(tokio::time::Instant::now());
+            }
+            tokio::time::sleep(COLLECT).await;
+            // The host ends where the status does.
+            if let Ok(Err(_)) = tokio::time::timeout(HEARTBEAT - COLLECT, status.changed()).await {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::join!(say, topic.clone().follow(app.statuses.clone()));
+}
+
+/// What this worker runs, as it says it.
+fn own(app: &App, status: &Status) -> Own {
+    let mut own = Own::new();
+    for connector in &status.connectors {
+        if connector.ours {
+            let OwnState { state, trace, version, .. } = ConnectorStateInfo::of(connector, app).connector;
+            own.insert((connector.name.clone(), None), said(app, state.name(), trace, version));
+        }
+        for task in connector.tasks.iter().filter(|task| task.ours) {
+            let TaskState { state, trace, version, .. } = TaskState::of(task, connector, app);
+            own.insert((connector.name.clone(), Some(task.id)), said(app, state.name(), trace, version));
+        }
+    }
+    own
+}
+
+fn said(app: &App, state: &str, trace: Option<String>, version: Option<String>) -> Said {
+    Said { state: state.to_owned(), trace, worker_id: app.worker_id.clone(), generation: 0, version }
+}
+
+fn exists(status: &Status, (name, task): &OwnKey) -> bool {
+    let connector = status.connectors.iter().find(|connector| connector.name == *name);
+    connector.is_some_and(|connector| task.is_none_or(|task| connector.tasks.iter().any(|known| known.id == task)))
+}

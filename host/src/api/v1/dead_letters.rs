@@ -1,0 +1,232 @@
+//! The dead letters of a connector: looked at, sent back to where they came from, or dropped.
+//!
+//! A record cannot be taken out of a topic. What was done about a letter is kept as state beside it: in one transaction
+//! with the record that goes back, so that none goes back twice.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use sandbar_abi::manifest::Kind;
+use sandbar_abi::{FrameBuilder, Record};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::letters::{self, Letter, Letters, Place};
+use crate::api::app::App;
+use crate::api::error::{ApiError, Body, ErrorBody, Path, Query};
+use crate::batch::Batch;
+use crate::broker::{Output, StateChange};
+use crate::control::ConnectorStatus;
+use crate::task::CONTEXT_PREFIX;
+
+/// How many letters are answered where nobody says, and at most.
+const PAGE: (usize, usize) = (50, 500);
+/// The most letters that are dealt with at once.
+const MAX_AT_ONCE: usize = 1_000;
+
+/// A page of letters.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct Page {
+    /// The most letters.
+    #[param(default = 50, maximum = 500)]
+    limit: Option<u32>,
+    /// Only those before: what `next` of the page before said.
+    before: Option<String>,
+}
+
+/// Letters.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct LetterPage {
+    /// The topic they lie in.
+    topic: String,
+    /// The newest first.
+    letters: Vec<Letter>,
+    /// Where the next page begins; null: there is none.
+    next: Option<String>,
+}
+
+/// Which letters.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Chosen {
+    /// By their place in the topic.
+    letters: BTreeSet<Place>,
+}
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Replayed {
+    /// How many went back. Those that had been dealt with before did not.
+    replayed: usize,
+}
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Dropped {
+    /// How many were dropped. Those that had been dealt with before were not.
+    dropped: usize,
+}
+
+/// The dead letters of a connector.
+#[utoipa::path(get, path = "/v1/connectors/{connector}/dead-letters", tag = "sandbar",
+    params(("connector" = String, Path), Page), responses(
+        (status = 200, body = LetterPage),
+        (status = 400, body = ErrorBody),
+        (status = 404, body = ErrorBody, description = "There is no such connector, or it has no dead letter queue"),
+        (status = 503, body = ErrorBody, description = "The broker does not answer"),
+    ))]
+pub(in crate::api) async fn list(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(Page { limit, before }): Query<Page>,
+) -> Result<Json<LetterPage>, ApiError> {
+    let (_, topic) = queue(&app, &name)?;
+    let limit = limit.map_or(PAGE.0, |limit| usize::try_from(limit).unwrap_or(PAGE.1).clamp(1, PAGE.1));
+    let before = before.map(|text| letters::cursor(&text)).transpose()?;
+    let (letters, next) = letters::newest(&app, &name, &topic, before, limit).await?;
+    Ok(Json(LetterPage { topic, letters, next }))
+}
+
+/// Sends letters back to the topics and partitions they came from, without the headers that say why they failed. Whoever
+/// else reads those topics gets them, too.
+#[utoipa::path(post, path = "/v1/connectors/{connector}/dead-letters/replay", tag = "sandbar",
+    params(("connector" = String, Path)), request_body = Chosen, responses(
+        (status = 200, body = Replayed),
+        (status = 400, body = ErrorBody, description = "A letter is not there, or does not say where it came from"),
+        (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "What a source returned cannot go back"),
+        (status = 503, body = ErrorBody, description = "The broker does not answer"),
+    ))]
+pub(in crate::api) async fn replay(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Body(Chosen { letters }): Body<Chosen>,
+) -> Result<Json<Replayed>, ApiError> {
+    let (connector, topic) = queue(&app, &name)?;
+    if connector.kind == Some(Kind::Source) {
+        let message = "records of a source come from no topic: there is nowhere to send them back to";
+        return Err(ApiError::conflict(message));
+    }
+    let mut open = letters::open(&app, &name, &topic, checked(letters)?).await?;
+    let replayed = mark(&mut open, "replayed", |letter, frame| {
+        let wrong = |what: &str| {
+            let message = format!(
+                "letter {}-{} does not tell {what}: errors.deadletterqueue.context.headers.enable has letters tell where they came from",
+                letter.partition,
+                letter.offset.unwrap_or_default()
+            );
+            ApiError::bad_request(message)
+        };
+        let from = letters::came_from(&letter.record).ok_or_else(|| wrong("its topic and partition"))?;
+        let place = frame.topic_partition(Some(&from.topic), Some(from.partition));
+        let mut back = frame.record(letter.record.key, letter.record.value);
+        back.topic_partition(place);
+        if let Some(timestamp) = letter.record.timestamp {
+            back.timestamp(timestamp);
+        }
+        for (name, value) in letter.record.headers.clone().filter(|(name, _)| !name.starts_with(CONTEXT_PREFIX)) {
+            back.header(name, value);
+        }
+        Ok(())
+    });
+    let replayed = finish(open, &topic, replayed).await?;
+    Ok(Json(Replayed { replayed }))
+}
+
+/// Drops letters: they are not listed as open any more. The records stay in the topic for as long as it keeps them.
+#[utoipa::path(post, path = "/v1/connectors/{connector}/dead-letters/drop", tag = "sandbar",
+    params(("connector" = String, Path)), request_body = Chosen, responses(
+        (status = 200, body = Dropped),
+        (status = 400, body = ErrorBody, description = "A letter is not there"),
+        (status = 404, body = ErrorBody),
+        (status = 503, body = ErrorBody, description = "The broker does not answer"),
+    ))]
+pub(in crate::api) async fn discard(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Body(Chosen { letters }): Body<Chosen>,
+) -> Result<Json<Dropped>, ApiError> {
+    let (_, topic) = queue(&app, &name)?;
+    let mut open = letters::open(&app, &name, &topic, checked(letters)?).await?;
+    let dropped = mark(&mut open, "dropped", |_, _| Ok(()));
+    let dropped = finish(open, &topic, dropped).await?;
+    Ok(Json(Dropped { dropped }))
+}
+
+type Marked = Result<(FrameBuilder, Vec<StateChange>, usize), ApiError>;
+
+/// A letter in a batch that was read.
+struct Read<'b> {
+    partition: i32,
+    offset: Option<i64>,
+    record: Record<'b>,
+}
+
+/// Notes what is done about the letters that nothing was done about yet.
+fn mark(
+    open: &mut Letters,
+    what: &str,
+    mut each: impl FnMut(&Read<'_>, &mut FrameBuilder) -> Result<(), ApiError>,
+) -> Marked {
+    let (mut frame, mut changes, mut count) = (FrameBuilder::new(), Vec::new(), 0);
+    let mut missing: BTreeSet<_> = open.chosen.clone();
+    for batch in &open.batches {
+        let partition = batch.partition.partition;
+        for record in batch.batch.frame().records() {
+            let Some(offset) = record.offset else { continue };
+            let place = Place { partition, offset };
+            if !missing.remove(&place) || open.handled.contains_key(&place) {
+                continue;
+            }
+            each(&Read { partition, offset: Some(offset), record }, &mut frame)?;
+            changes.push(open.change(&place, Some(what)));
+            count += 1;
+        }
+    }
+    match missing.first() {
+        Some(Place { partition, offset }) => {
+            Err(ApiError::bad_request(format!("there is no letter at offset {offset} of partition {partition}")))
+        }
+        None => Ok((frame, changes, count)),
+    }
+}
+
+async fn finish(open: Letters, topic: &str, marked: Marked) -> Result<usize, ApiError> {
+    let (frame, changes, count) = match marked {
+        Ok(marked) => marked,
+        Err(error) => {
+            open.close().await;
+            return Err(error);
+        }
+    };
+    let output = if frame.is_empty() {
+        None
+    } else {
+        let batch = Batch::build(&frame).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        Some(Output { topic: topic.into(), batch })
+    };
+    open.commit(output, changes).await?;
+    Ok(count)
+}
+
+fn checked(letters: BTreeSet<Place>) -> Result<BTreeSet<Place>, ApiError> {
+    if letters.is_empty() || letters.len() > MAX_AT_ONCE {
+        return Err(ApiError::bad_request(format!("letters: 1 to {MAX_AT_ONCE} at once")));
+    }
+    Ok(letters)
+}
+
+/// A connector and the topic its dead letters go to.
+fn queue(app: &App, name: &str) -> Result<(ConnectorStatus, String), ApiError> {
+    let connector = app.known(name)?;
+    let topic =
+        connector.settings.as_ref().and_then(|settings| Some(settings.errors.dead_letters.as_ref()?.topic.clone()));
+    let topic = topic.ok_or_else(|| {
+        ApiError::not_found(format!(
+            "connector {name} has no dead letter queue: errors.deadletterqueue.topic.name gives it one"
+        ))
+    })?;
+    Ok((connector, topic))
+}

@@ -1,0 +1,32 @@
+//! What Kafka Connect has no call for: the whole status, logs and traces of tasks, plugins and their versions, dead letters.
+
+mod dead_letters;
+mod letters;
+mod plugins;
+mod status;
+mod tasks;
+
+use axum::extract::DefaultBodyLimit;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::app::App;
+use crate::discovery::MAX_PLUGIN_BYTES;
+
+/// All of it.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    let plugins = OpenApiRouter::new()
+        .routes(routes!(plugins::list, plugins::upload))
+        .layer(DefaultBodyLimit::max(usize::try_from(MAX_PLUGIN_BYTES).unwrap_or(usize::MAX)));
+    OpenApiRouter::new()
+        .routes(routes!(status::get))
+        .routes(routes!(tasks::logs))
+        .routes(routes!(tasks::trace))
+        .merge(plugins)
+        .routes(routes!(plugins::promote))
+        .routes(routes!(plugins::roll_back))
+        .routes(routes!(plugins::delete))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::discard))
+}
