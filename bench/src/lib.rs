@@ -69,13 +69,13 @@ impl Host {
 
     /// Starts a host on these folders.
     pub async fn start_in(plugins: &Path, data: &Path) -> anyhow::Result<Self> {
-        let worker = WorkerConfig {
+        let mut worker = WorkerConfig {
             plugins: plugins.to_owned(),
             data: data.to_owned(),
             cache: data.join("cache"),
-            listen: None,
             ..WorkerConfig::default()
         };
+        worker.rest.listen = None;
         Self::start_with(worker).await
     }
 

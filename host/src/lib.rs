@@ -13,6 +13,7 @@ pub mod control;
 mod data;
 pub mod digest;
 pub mod discovery;
+pub mod door;
 pub mod http;
 mod json_record;
 pub mod plugins;

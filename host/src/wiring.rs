@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -14,10 +13,13 @@ use crate::api::{self, App, Lags, Loggers, Logs, Parts, Socket};
 use crate::broker::Broker;
 use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
-use crate::config::{BrokerConfig, LocalConfig, Synchronous, SystemSecrets, WorkerConfig};
+use crate::config::{
+    BrokerConfig, CredentialConfig, LocalConfig, ProofConfig, RestConfig, Synchronous, SystemSecrets, WorkerConfig,
+};
 use crate::control::{Handle, KeptVersions, Placement, Supervisor};
 use crate::data::DataFolder;
 use crate::discovery::Discovery;
+use crate::door::{Credential, Door, DoorOptions, Limits, ListenOptions, Listening, Proof, TlsOptions};
 use crate::http::Network;
 use crate::plugins::Loader;
 use crate::sandbox::{Cache, Engine};
@@ -98,8 +100,15 @@ pub async fn run_on(
     attend: impl FnOnce(Running),
     wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
 ) -> anyhow::Result<bool> {
-    let listener = listen(&worker).await?;
-    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let door = Door::new(door_options(&worker.rest)?)?;
+    let listening = match &worker.rest.listen {
+        Some(_) => Some(door.listen().await?),
+        None => None,
+    };
+    let address = listening.as_ref().map(Listening::address);
+    if let Some(listening) = &listening {
+        info!(url = listening.url(), "the REST interface answers");
+    }
     std::fs::create_dir_all(&worker.plugins)
         .with_context(|| format!("plugin folder {} cannot be created", worker.plugins.display()))?;
     let folder = DataFolder::take(&worker.data)?;
@@ -123,10 +132,11 @@ pub async fn run_on(
     let supervisor = Supervisor::new(Arc::clone(&worker), loader, Arc::clone(&broker), network, placement);
     let supervisor = supervisor.keeping(kept);
     let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
-    if let Some(address) = address {
-        info!(%address, "the REST interface answers");
-    }
-    let worker_id = address.map_or_else(|| folder.worker().to_owned(), |address| address.to_string());
+    let is_secure = worker.rest.tls.is_some();
+    let worker_id = address.map_or_else(
+        || folder.worker().to_owned(),
+        |address| advertised(address, worker.rest.advertised_host.as_deref()),
+    );
     let status_topic = matches!(worker.broker, BrokerConfig::Kafka(_)).then(|| StatusTopic {
         broker: Arc::clone(&broker),
         topic: worker.status_storage_topic.as_str().into(),
@@ -144,12 +154,12 @@ pub async fn run_on(
         lags: Lags::default(),
         statuses: Statuses::default(),
         status_topic: status_topic.clone(),
-        is_secure: false,
+        is_secure,
     });
     attend(Running { handle, address });
     let drained = tokio::select! {
         drained = supervisor.run(discovery, stop) => drained,
-        () = api::serve(app, socket, listener) => bail!("no interface of the host answers any more"),
+        () = api::serve(app, door, socket, listening) => bail!("no interface of the host answers any more"),
     };
     if let Some(topic) = status_topic {
         // Nobody waits for long: the others learn it by its silence, too.
@@ -158,14 +168,50 @@ pub async fn run_on(
     Ok(drained)
 }
 
-/// Takes the address of the REST interface.
-async fn listen(worker: &WorkerConfig) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = &worker.listen else { return Ok(None) };
-    let listener = TcpListener::bind(address.as_str()).await;
-    let listener = listener.with_context(|| {
-        format!("the REST interface cannot answer on {address}; --listen takes another address, or `none`")
-    })?;
-    Ok(Some(listener))
+/// What others call a worker that listens there.
+fn advertised(address: SocketAddr, host: Option<&str>) -> String {
+    match host {
+        Some(host) => format!("{host}:{}", address.port()),
+        None if address.ip().is_unspecified() => {
+            let system = rustix::system::uname();
+            format!("{}:{}", system.nodename().to_string_lossy(), address.port())
+        }
+        None => address.to_string(),
+    }
+}
+
+/// What the configuration says of the REST interface, secrets resolved.
+fn door_options(rest: &RestConfig) -> anyhow::Result<DoorOptions> {
+    let credential = |CredentialConfig { name, role, proof }: &CredentialConfig| {
+        let proof = match proof {
+            ProofConfig::Token(token) => Proof::Token(token.resolve(&SystemSecrets)?),
+            ProofConfig::Password(password) => Proof::Password(password.resolve(&SystemSecrets)?),
+        };
+        anyhow::Ok(Credential { name: name.clone(), role: *role, proof })
+    };
+    let defaults = ListenOptions::default();
+    let listen = ListenOptions {
+        address: rest.listen.clone().unwrap_or_else(|| defaults.address.clone()),
+        insecure: rest.insecure,
+        tls: rest
+            .tls
+            .as_ref()
+            .map(|tls| TlsOptions { client_ca: tls.client_ca.clone(), ..TlsOptions::new(&tls.certificate, &tls.key) }),
+        connections: rest.connections,
+        idle_timeout: rest.idle_timeout,
+        ..defaults
+    };
+    let limits = Limits {
+        body_bytes: rest.body_max_bytes,
+        upload_bytes: rest.plugin_max_bytes,
+        request_timeout: rest.request_timeout,
+        requests: rest.requests_max,
+        requests_per_second: rest.rate_per_second,
+        failures_per_minute: rest.failures_per_minute,
+    };
+    let credentials = rest.credentials.iter().map(credential).collect::<Result<_, _>>()?;
+    let (allowed_origins, hosts) = (rest.allowed_origins.clone(), rest.hosts.clone());
+    Ok(DoorOptions { listen, credentials, limits, allowed_origins, hosts })
 }
 
 /// What loads plugins. Without a cache that can be relied on it compiles each of them.

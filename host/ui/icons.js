@@ -24,6 +24,7 @@ const LINES = {
   warning: "M8 2.6l5.8 10.3H2.2zM8 6.6v2.8M8 11.2v.01",
   replay: "M3 8a5 5 0 1 0 1.6-3.7M3 2.5V5h2.5",
   promote: "M8 13V4M4.5 7.2L8 3.7l3.5 3.5",
+  leave: "M9.5 3H3.5v10h6M6.5 8h7M11 5.5L13.5 8 11 10.5",
   lines: "M3 4.5h10M3 8h7M3 11.5h9",
 
   RUNNING: "M8 8m-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0-6.4 0",

@@ -99,9 +99,11 @@ function connection(state, words) {
 function showHost({ version, worker, worker_id, refused }) {
   const slots = worker && worker.of !== undefined ? `${worker.slots}/${worker.of} slots` : null;
   setText(element("host"), [worker?.group, worker_id, slots, version].filter(Boolean).join(" · "));
-  element("refused-count").hidden = refused.length === 0;
-  setText(element("refused-count"), refused.length);
-  setAttribute(element("refused-count"), "title", `${refused.length} refused`);
+  // Definitions may be refused too; those are told with the connectors.
+  const plugins = refused.filter(({ file }) => file.endsWith(".wasm")).length;
+  element("refused-count").hidden = plugins === 0;
+  setText(element("refused-count"), plugins);
+  setAttribute(element("refused-count"), "title", `${plugins} refused`);
 }
 
 /** Says which connectors changed their state. */
@@ -163,6 +165,7 @@ element("sign-out").addEventListener("click", session.signOut);
 addEventListener("keydown", onKey);
 addEventListener("hashchange", route);
 theme.onSystemChange(showTheme);
+element("sign-out").prepend(icon("leave"));
 showTheme();
 showSession();
 acceptDrops(element("drop"));

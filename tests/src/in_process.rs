@@ -225,7 +225,7 @@ pub fn config(folder: &Path) -> WorkerConfig {
     let mut worker = WorkerConfig { scan_interval: SCAN, ..WorkerConfig::default() };
     worker.plugins = folder.join("plugins");
     worker.data = folder.join("data");
-    worker.listen = None;
+    worker.rest.listen = None;
     // Plugins are compiled once a program, not once a test: all workers share a cache, and the key to it. A worker that
     // could not be given the key makes one, and compiles for itself.
     static CACHE: OnceLock<Option<TempDir>> = OnceLock::new();

@@ -208,7 +208,7 @@ impl Home {
         // Workers of one group would share what each is to run alone.
         let group = self.name("workers");
         let kafka = kafka.unwrap_or_default();
-        format!("plugins = \"plugins\"\ndata = \"data\"\nlisten = \"none\"\ngroup.id = \"{group}\"\n{kafka}")
+        format!("plugins = \"plugins\"\ndata = \"data\"\nrest.listen = \"none\"\ngroup.id = \"{group}\"\n{kafka}")
     }
 
     /// The broker, to look at topics, whether a worker runs or not.

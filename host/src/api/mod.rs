@@ -28,26 +28,26 @@ pub use loggers::Loggers;
 pub use logs::Logs;
 pub use socket::{Socket, SocketError, path};
 
-use tokio::net::TcpListener;
+use std::future::pending;
+
 use tracing::warn;
 
+use crate::door::{Door, Listening};
+
 /// Answers until it is dropped. Where there is no socket the host runs all the same, and says that no command reaches it.
-pub async fn serve(app: App, socket: Result<Socket, SocketError>, listener: Option<TcpListener>) {
-    let router = router::router(app.clone());
+pub async fn serve(app: App, door: Door, socket: Result<Socket, SocketError>, listening: Option<Listening>) {
+    let guarded = door.guard(router::router(app.clone()));
     let by_socket = async {
-        let served = match socket {
-            Ok(socket) => axum::serve(socket, router.clone()).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = served {
-            warn!("commands such as `sandbar status` do not reach this host by its socket: {error}");
+        match socket {
+            Ok(socket) => door.serve_local(socket, guarded.clone(), pending()).await,
+            Err(error) => {
+                warn!("commands such as `sandbar status` do not reach this host by its socket: {error}");
+            }
         }
     };
     let by_tcp = async {
-        if let Some(listener) = listener
-            && let Err(error) = axum::serve(listener, router.clone()).await
-        {
-            warn!("the REST interface does not answer any more: {error}");
+        if let Some(listening) = listening {
+            door.serve(listening, guarded.clone(), pending()).await;
         }
     };
     tokio::join!(by_socket, by_tcp, lags::follow(app.clone()), router::follow_loggers(app.clone()), telling::tell(app));

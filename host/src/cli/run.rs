@@ -114,7 +114,7 @@ impl RunArgs {
             worker.plugins.clone_from(plugins);
         }
         if let Some(listen) = &self.listen {
-            worker.listen = Some(listen.clone()).filter(|address| address != NOWHERE);
+            worker.rest.listen = Some(listen.clone()).filter(|address| address != NOWHERE);
         }
         if let Some(level) = self.log_level {
             worker.log.level = level.name().to_owned();
@@ -127,7 +127,7 @@ impl RunArgs {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    keys::LISTEN.kind.check(text).map(|()| text.to_owned())
+    keys::REST_LISTEN.kind.check(text).map(|()| text.to_owned())
 }
 
 /// Runs a worker until it is told to stop.

@@ -14,6 +14,7 @@ mod property;
 mod read_json;
 mod read_toml;
 mod reader;
+mod rest;
 mod schema;
 pub mod secrets;
 mod shown;
@@ -32,7 +33,8 @@ pub use definition::{Definition, InitialState, MAX_DEFINITION_BYTES, MAX_DEFINIT
 pub use error::{ConfigError, ErrorKind, Place, Warning, missing_plugins};
 pub use plugin_config::PluginConfig;
 pub use property::{PropertyInfo, properties_of};
+pub use rest::{CredentialConfig, NOWHERE, ProofConfig, RestConfig, TlsConfig};
 pub use secrets::{Properties, Secret, SecretSource, SecretValue, SystemSecrets};
 pub use shown::reveal;
 pub use trust::public_key;
-pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, NOWHERE, Synchronous, WorkerConfig};
+pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, Synchronous, WorkerConfig};

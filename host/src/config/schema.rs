@@ -143,7 +143,7 @@ impl<'a> Schema<'a> {
             "DOUBLE"
         } else if only(&["boolean"]) {
             "BOOLEAN"
-        } else if types.contains("array") {
+        } else if types.contains("array") && !types.contains("string") {
             "LIST"
         } else {
             "STRING"

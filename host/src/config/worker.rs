@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::error::{ConfigError, ErrorKind, Origin, Warning};
 use super::keys::{self, WORKER_KEYS};
 use super::reader::{self, Reader};
+use super::rest::{self, RestConfig};
 use super::secrets::{self, Properties};
 use super::tree::{self, Field};
 use super::{read_toml, suggest, trust};
@@ -18,8 +19,6 @@ use crate::trust::Policy;
 
 /// The largest `sandbar.toml`, in bytes.
 const MAX_WORKER_FILE_BYTES: usize = 1 << 20;
-/// In place of an address: the REST interface answers nowhere.
-pub const NOWHERE: &str = "none";
 /// What comes before the properties of librdkafka.
 const KAFKA: &str = "kafka.";
 /// What comes before the settings of the embedded broker.
@@ -54,8 +53,8 @@ pub struct WorkerConfig {
     pub limits: Limits,
     /// Certificates that are trusted besides those of the system.
     pub http_ca_file: Option<PathBuf>,
-    /// Where the REST interface answers; nothing: nowhere but on its socket.
-    pub listen: Option<String>,
+    /// The REST interface.
+    pub rest: RestConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// How often the folder is looked through.
@@ -202,7 +201,7 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
             fuel_per_call: reader.integer(&keys::WORKER_FUEL_PER_CALL),
             call_timeout: reader.millis(&keys::WORKER_CALL_TIMEOUT_MS),
         },
-        listen: reader.text(&keys::LISTEN).filter(|address| address != NOWHERE),
+        rest: rest::read(reader),
         http_ca_file: reader.path(&keys::HTTP_CA_FILE),
         log: LogConfig {
             level: reader.text(&keys::LOG_LEVEL).unwrap_or_default(),

@@ -32,6 +32,8 @@ pub(super) struct Connector {
     pub(super) problem: Option<Problem>,
     /// The tasks; those of an older setup until they have ended.
     pub(super) tasks: Vec<Task>,
+    /// The tasks as they were when it was paused.
+    paused: Vec<TaskStatus>,
     /// The plans that replace the tasks once all of them have ended.
     pub(super) next: Option<Vec<Plan>>,
     /// The plugins that the tasks run, or the plans that replace them.
@@ -107,6 +109,7 @@ impl Connector {
             resting: None,
             problem: None,
             tasks: Vec::new(),
+            paused: Vec::new(),
             next: None,
             running: None,
             versions: Versions::default(),
@@ -150,11 +153,17 @@ impl Connector {
     pub(super) fn install(&mut self, tasks: Vec<Task>) {
         self.committed = if std::mem::take(&mut self.is_taking_over) { 0 } else { self.commits() };
         self.tasks = tasks;
+        self.paused.clear();
     }
 
     /// Forgets the tasks, none of which runs any more.
     pub(super) fn clear(&mut self) {
         self.committed = self.commits();
+        if self.target() == InitialState::Paused {
+            self.paused.extend(self.tasks.iter().map(Task::paused));
+        } else {
+            self.paused.clear();
+        }
         self.tasks.clear();
     }
 
@@ -213,6 +222,7 @@ impl Connector {
     pub(super) fn status(&self, patience: Duration, now: Instant, elsewhere: &str) -> ConnectorStatus {
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now, elsewhere)).collect();
         let (state, reason) = self.state(&tasks);
+        let tasks = if tasks.is_empty() { self.paused.clone() } else { tasks };
         ConnectorStatus {
             kind: self.kind(),
             plugin: self.plugin(),

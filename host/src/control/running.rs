@@ -78,6 +78,12 @@ impl Task {
         (step != Step::Idle).then(|| last + patience.max(2 * once))
     }
 
+    /// What is shown of it while its connector is paused.
+    pub(super) fn paused(&self) -> TaskStatus {
+        let (state, progress) = (ConnectorState::Paused, Arc::clone(&self.progress));
+        TaskStatus { id: self.plan.task, state, trace: None, ours: self.ours, progress }
+    }
+
     /// `elsewhere` says who runs it where this worker does not.
     pub(super) fn status(&self, patience: Duration, now: Instant, elsewhere: &str) -> TaskStatus {
         let stalled = || self.stalled(patience, now);

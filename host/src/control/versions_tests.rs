@@ -21,7 +21,9 @@ fn settings() -> ConnectorSettings {
     let text = r#"{"name": "c", "config": {"connector.class": "step", "topics": "in", "topic": "out"}}"#;
     let definition = Definition::parse(Path::new("c.json"), text.as_bytes()).unwrap();
     let (registry, none) = (folder(&[1]), Versions::default());
-    ConnectorSettings::resolve(&definition, &none.allowed(&registry, &Configs::default()), &WorkerConfig::default()).unwrap().0
+    ConnectorSettings::resolve(&definition, &none.allowed(&registry, &Configs::default()), &WorkerConfig::default())
+        .unwrap()
+        .0
 }
 
 /// The version that a connector with this folder may run.

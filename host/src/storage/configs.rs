@@ -1,6 +1,7 @@
 //! What the topic says, its entries taken together.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use semver::Version;
 
@@ -8,12 +9,21 @@ use super::entry::Entry;
 use crate::config::InitialState;
 
 /// See the module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Configs {
     connectors: BTreeMap<String, BTreeMap<String, String>>,
     targets: BTreeMap<String, InitialState>,
     loggers: BTreeMap<String, String>,
     promoted: BTreeMap<String, Version>,
+}
+
+impl fmt::Debug for Configs {
+    /// Configurations may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connectors, targets, loggers, promoted } = self;
+        let names: Vec<_> = connectors.keys().collect();
+        f.debug_tuple("Configs").field(&names).field(targets).field(loggers).field(promoted).finish()
+    }
 }
 
 impl Configs {

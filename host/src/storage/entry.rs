@@ -12,6 +12,7 @@
 //! worker plans for itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use semver::Version;
 use serde::Deserialize;
@@ -26,7 +27,7 @@ const LOGGER: &str = "logger-cluster-";
 const PROMOTED: &str = "sandbar-promoted-";
 
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A connector's configuration.
     Connector {
@@ -116,6 +117,17 @@ struct Level {
 #[derive(Deserialize)]
 struct Promoted {
     version: Version,
+}
+
+impl fmt::Debug for Entry {
+    /// A configuration may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value) = self.encode();
+        match self {
+            Self::Connector { config: Some(_), .. } => write!(f, "{key}"),
+            _ => write!(f, "{key} {value:?}"),
+        }
+    }
 }
 
 impl Entry {

@@ -11,7 +11,7 @@ use super::Place;
 use super::configs::Configs;
 use super::entry::Entry;
 use super::write::{Pending, WRITE_HEADER};
-use crate::broker::{BatchLimits, Broker, BrokerError, ReadFrom, Reader};
+use crate::broker::{BatchLimits, Broker, BrokerError, ReadFrom, Reader, Topics};
 use crate::task::Backoff;
 
 /// How long one wait for news may take.
@@ -72,9 +72,16 @@ impl Drop for Ended {
     }
 }
 
-/// Opens the topic, which is made if it does not exist.
+/// Opens the topic, which is made if it does not exist. One that somebody else made has to be like it.
 pub(super) async fn open(broker: &dyn Broker, place: &Place, next: i64) -> Result<Box<dyn Reader>, BrokerError> {
     broker.create_topic(&place.topic, &place.settings()).await?;
+    let partitions = broker.administration().ranges(&Topics::Names(vec![place.topic.to_string()])).await?.len();
+    if partitions != 1 {
+        let message = format!(
+            "it has {partitions} partitions and needs one, for its entries have one order; delete it, or name another one in config.storage.topic"
+        );
+        return Err(BrokerError::fatal("read configurations", message));
+    }
     broker.reader(place.from(ReadFrom::Offset(next))).await
 }
 

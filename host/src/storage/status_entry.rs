@@ -139,8 +139,12 @@ mod tests {
     fn what_kafka_connect_wrote_is_understood_and_the_rest_passed_over() {
         let value = br#"{"state":"FAILED","trace":"why","worker_id":"a:1","generation":5}"#;
         let read = StatusEntry::decode(b"status-task-c-0", Some(value));
-        assert!(matches!(read, Some(StatusEntry::Task { task: 0, said: Some(Said { generation: 5, .. }), .. })), "{read:?}");
-        for (key, value) in [("status-topic-t:connector-c", "{}"), ("status-task-c", "{}"), ("status-connector-c", "{")] {
+        assert!(
+            matches!(read, Some(StatusEntry::Task { task: 0, said: Some(Said { generation: 5, .. }), .. })),
+            "{read:?}"
+        );
+        for (key, value) in [("status-topic-t:connector-c", "{}"), ("status-task-c", "{}"), ("status-connector-c", "{")]
+        {
             assert_eq!(StatusEntry::decode(key.as_bytes(), Some(value.as_bytes())), None, "{key}");
         }
     }

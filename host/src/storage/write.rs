@@ -10,6 +10,7 @@ use std::time::Duration;
 use sandbar_abi::FrameBuilder;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::Place;
 use super::configs::Configs;
@@ -27,6 +28,8 @@ const NO_TASK: u32 = u32::MAX;
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one read waits for what is known to be there.
 const READ_WAIT: Duration = Duration::from_millis(100);
+/// How long a write may take to come back to this worker.
+const TAKEN_IN_WITHIN: Duration = Duration::from_secs(30);
 /// How often a write is begun again because another worker wrote.
 const TRIES: usize = 20;
 /// News that may wait to be taken in.
@@ -38,6 +41,12 @@ pub enum StorageError {
     /// The topic cannot be read or written. Nothing was written.
     #[error("{0}")]
     Unavailable(String),
+    /// It is more than one record takes. Nothing was written.
+    #[error("this is more than the topic of configurations takes: {0}")]
+    TooLarge(String),
+    /// It was written.
+    #[error("this is kept, but not taken in yet: topic {0} is not read")]
+    NotTakenIn(String),
     /// The broker did not say whether it was written.
     #[error("it is not known whether this was kept, look before you try again: {0}")]
     Unknown(String),
@@ -128,9 +137,11 @@ impl ConfigStorage {
                     entries.into_iter().for_each(|entry| held.configs.apply(entry));
                     *open = Some(held);
                     drop(open);
-                    // Where nobody follows any more the host is about to end.
-                    let _ = taken_in.await;
-                    return Ok(answer);
+                    return match timeout(TAKEN_IN_WITHIN, taken_in).await {
+                        // Where nobody follows any more the host is about to end.
+                        Ok(_) => Ok(answer),
+                        Err(_) => Err(StorageError::NotTakenIn(inner.place.topic.to_string())),
+                    };
                 }
                 Err(failed) => failed,
             };
@@ -139,6 +150,9 @@ impl ConfigStorage {
             let _ = held.session.close().await;
             match failed {
                 Failed::Fenced => {}
+                Failed::Before(error) if matches!(error.kind, BrokerErrorKind::Rejected { .. }) => {
+                    return Err(StorageError::TooLarge(error.to_string()));
+                }
                 Failed::Before(error) => return Err(inner.unavailable(&error)),
                 Failed::Commit(error) => return Err(StorageError::Unknown(inner.place.unusable(&error))),
             }

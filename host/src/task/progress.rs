@@ -37,6 +37,8 @@ pub struct Progress {
     topics: Mutex<BTreeSet<Arc<str>>>,
     commit_time: Histogram,
     batch_size: Histogram,
+    /// Where the guest was when its last instance failed.
+    backtrace: Mutex<Option<String>>,
 }
 
 impl Default for Progress {
@@ -58,6 +60,7 @@ impl Default for Progress {
             topics: Mutex::default(),
             commit_time: Histogram::new(&COMMIT_SECONDS),
             batch_size: Histogram::new(&BATCH_RECORDS),
+            backtrace: Mutex::default(),
         }
     }
 }
@@ -236,6 +239,19 @@ impl Progress {
 
     pub(super) fn add_instance(&self) {
         self.instances.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps where a guest was when it trapped; of other failures there is no such place.
+    pub(super) fn set_backtrace(&self, trace: Option<String>) {
+        if trace.is_some() {
+            *self.backtrace.lock().unwrap_or_else(PoisonError::into_inner) = trace;
+        }
+    }
+
+    /// Where a guest of the task was when it trapped last, its innermost function first.
+    #[must_use]
+    pub fn backtrace(&self) -> Option<String> {
+        self.backtrace.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says what the task waits for, or that it waits no more.

@@ -129,10 +129,12 @@ impl Stage {
 
     /// Never calls the live instance again. What its calls put that succeeded stays.
     pub(super) fn discard(&mut self, why: &CallError) {
+        self.progress.set_backtrace(why.trace.clone());
         match self.discards.take(Instant::now().into_std()) {
             Taken::Yes { dropped } => {
                 let dropped = (dropped > 0).then_some(dropped);
-                info!(stage = %self.alias, error = %why, trace = why.trace, dropped, "the instance is thrown away");
+                let Identity { connector, task, .. } = &*self.spec.identity;
+                info!(%connector, task, stage = %self.alias, error = %why, trace = why.trace, dropped, "the instance is thrown away");
             }
             Taken::FirstNo => {
                 warn!(stage = %self.alias, error = %why, "instances are thrown away too often to tell of each");

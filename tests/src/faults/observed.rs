@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sandbar::broker::{
-    Administration,
-    BatchLimits, Broker, BrokerError, Commit, Consumed, Created, Output, ReadSpec, Reader, Session, SessionSpec,
-    StateScope, TopicInfo, TopicPartition, TopicSettings,
+    Administration, BatchLimits, Broker, BrokerError, Commit, Consumed, Created, Output, ReadSpec, Reader, Session,
+    SessionSpec, StateScope, TopicInfo, TopicPartition, TopicSettings,
 };
 
 use super::{Moment, Side, Step};

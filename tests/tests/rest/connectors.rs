@@ -27,7 +27,9 @@ async fn a_connector_is_created_looked_at_changed_and_deleted() -> Result<()> {
     let status = rest.get("/connectors/numbers/status").await?.expect(200)?;
     ensure!(status["connector"]["state"] == "RUNNING" && status["type"] == "source", "{status}");
     ensure!(status["tasks"][0]["worker_id"] == rest.address() && status["tasks"][0]["version"].is_string(), "{status}");
-    ensure!(rest.get("/connectors/numbers").await?.expect(200)?["tasks"] == json!([{"connector": "numbers", "task": 0}]));
+    ensure!(
+        rest.get("/connectors/numbers").await?.expect(200)?["tasks"] == json!([{"connector": "numbers", "task": 0}])
+    );
 
     let mut config = rest.get("/connectors/numbers/config").await?.expect(200)?;
     config["topic"] = json!("others");
@@ -53,14 +55,21 @@ async fn what_is_wrong_is_said_and_nothing_is_kept() -> Result<()> {
     let rest = served.rest.clone();
     let create = async |body| rest.send(Method::POST, "/connectors", Some(&body)).await;
     let refused = create(json!({"name": "a", "config": {"connector.class": "nothing", "topic": "t"}})).await?;
-    ensure!(refused.refusal(400)?.starts_with("Failed to find any class that implements Connector and which name matches nothing"));
+    ensure!(
+        refused
+            .refusal(400)?
+            .starts_with("Failed to find any class that implements Connector and which name matches nothing")
+    );
     let refused = create(json!({"name": "a", "config": {"topic": "t"}})).await?;
     ensure!(refused.refusal(400)? == "Connector config contains no connector type");
     let refused = create(json!({"name": "a", "config": {"name": "b", "connector.class": "datagen"}})).await?;
     ensure!(refused.refusal(400)? == "Connector name configuration (b) doesn't match connector name in the URL (a)");
     let config = json!({"connector.class": "datagen", "topic": "t", "rate": "fast", "tasks.max": "0"});
     let refused = create(json!({"name": "a", "config": config})).await?.refusal(400)?;
-    ensure!(refused.starts_with("Connector configuration is invalid and contains the following 2 error(s):\n"), "{refused}");
+    ensure!(
+        refused.starts_with("Connector configuration is invalid and contains the following 2 error(s):\n"),
+        "{refused}"
+    );
     ensure!(refused.contains("\nrate: ") && refused.contains("\ntasks.max: "), "{refused}");
     for body in [json!([]), json!({"name": "a"}), json!({"name": "a", "config": {"x": [1]}}), json!({"nmae": "a"})] {
         create(body).await?.refusal(400)?;
@@ -105,7 +114,8 @@ async fn what_a_file_defines_is_changed_there() -> Result<()> {
     served.generate("numbers", "numbers", 3).await?;
     served.worker.read("numbers", 3).await?;
     // The file counts from now on.
-    let file = served.worker.define("numbers", &[("connector.class", "datagen"), ("topic", "filed"), ("count", "6")])?;
+    let file =
+        served.worker.define("numbers", &[("connector.class", "datagen"), ("topic", "filed"), ("count", "6")])?;
     served.worker.wait("numbers", |numbers| numbers.file.is_some()).await?;
     served.worker.read("filed", 3).await?;
     let expected = format!("Connector numbers is defined by the file {}; change or remove that file", file.display());
@@ -152,7 +162,9 @@ async fn a_secret_is_hidden_and_kept() -> Result<()> {
 async fn names_may_hold_anything_that_can_be_written() -> Result<()> {
     let mut served = Served::start(&["datagen"]).await?;
     let rest = served.rest.clone();
-    for (name, path) in [("a b", "a%20b"), ("ä☃", "%C3%A4%E2%98%83"), ("a/b", "a%2Fb"), ("a%b", "a%25b"), ("\"q\"", "%22q%22")] {
+    for (name, path) in
+        [("a b", "a%20b"), ("ä☃", "%C3%A4%E2%98%83"), ("a/b", "a%2Fb"), ("a%b", "a%25b"), ("\"q\"", "%22q%22")]
+    {
         served.generate(name, "t", 1).await?;
         let info = rest.get(&format!("/connectors/{path}")).await?.expect(200)?;
         ensure!(info["name"] == name, "{info}");

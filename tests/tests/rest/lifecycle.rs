@@ -46,7 +46,11 @@ async fn what_is_restarted_begins_anew() -> Result<()> {
         match told.status {
             202 => {
                 let plan = told.json()?;
-                ensure!(plan["tasks"] == json!([{"id": 0, "state": "RESTARTING", "worker_id": rest.address(), "version": plan["tasks"][0]["version"]}]), "{plan}");
+                ensure!(
+                    plan["tasks"]
+                        == json!([{"id": 0, "state": "RESTARTING", "worker_id": rest.address(), "version": plan["tasks"][0]["version"]}]),
+                    "{plan}"
+                );
             }
             status => ensure!(status == 204),
         }

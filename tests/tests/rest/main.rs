@@ -32,7 +32,7 @@ impl Served {
 
     async fn start_in(folder: Arc<TempDir>, plugins: &[&str]) -> Result<Self> {
         let mut settings = config(folder.path());
-        settings.listen = Some("127.0.0.1:0".to_owned());
+        settings.rest.listen = Some("127.0.0.1:0".to_owned());
         let worker = Worker::start_with(folder, settings).await?;
         let rest = Rest::at(&worker.address().context("it listens")?.to_string());
         let mut served = Self { worker, rest };

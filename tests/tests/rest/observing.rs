@@ -56,7 +56,9 @@ async fn loggers_are_set_while_the_host_runs() -> Result<()> {
     let task = rest.get("/admin/loggers/sandbar::task").await?.expect(200)?;
     ensure!(task["level"] == "TRACE" && task["last_modified"].is_i64(), "{task}");
     ensure!(set("sandbar", json!({"level": "LOUD"})).await?.refusal(404)? == "invalid log level 'LOUD'.");
-    ensure!(set("sandbar", json!({})).await?.refusal(400)? == "Desired 'level' parameter was not specified in request.");
+    ensure!(
+        set("sandbar", json!({})).await?.refusal(400)? == "Desired 'level' parameter was not specified in request."
+    );
     ensure!(rest.get("/admin/loggers/nobody").await?.refusal(404)? == "Logger nobody not found.");
     // On all workers: by way of the topic.
     ensure!(set("plugin?scope=cluster", json!({"level": "DEBUG"})).await?.status == 204);

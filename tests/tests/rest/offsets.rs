@@ -37,7 +37,10 @@ async fn a_source_goes_on_where_it_is_told_to() -> Result<()> {
     let offsets = async || rest.get("/connectors/lines/offsets").await?.expect(200);
     let early = json!({"offsets": [{"partition": {"a": "b"}, "offset": {"c": 1}}]});
     let refused = rest.send(Method::PATCH, "/connectors/lines/offsets", Some(&early)).await?.refusal(400)?;
-    ensure!(refused.starts_with("Connectors must be in the STOPPED state before their offsets can be modified"), "{refused}");
+    ensure!(
+        refused.starts_with("Connectors must be in the STOPPED state before their offsets can be modified"),
+        "{refused}"
+    );
     stop(&mut served, "lines").await?;
     let at_end = offsets().await?;
     let one = &at_end["offsets"][0];
@@ -83,7 +86,12 @@ async fn what_reads_topics_goes_on_where_it_is_told_to() -> Result<()> {
     resume(&served, "shout").await?;
     served.worker.read("loud", 7).await?;
     stop(&mut served, "shout").await?;
-    for wrong in [json!({"offsets": []}), at(json!({"kafka_offset": -1})), json!({"offsets": [{"partition": {"x": 1}, "offset": null}]}), json!({})] {
+    for wrong in [
+        json!({"offsets": []}),
+        at(json!({"kafka_offset": -1})),
+        json!({"offsets": [{"partition": {"x": 1}, "offset": null}]}),
+        json!({}),
+    ] {
         alter(&wrong).await?.refusal(400)?;
     }
     ensure!(rest.get("/connectors/nobody/offsets").await?.refusal(404)? == "Connector nobody not found");

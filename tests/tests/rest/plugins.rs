@@ -15,11 +15,16 @@ async fn a_plugin_tells_what_it_takes() -> Result<()> {
     let rest = served.rest.clone();
     let kinds = |list: &Value| -> Vec<(String, String)> {
         let all = list.as_array().into_iter().flatten();
-        all.map(|one| (one["class"].as_str().unwrap_or_default().into(), one["type"].as_str().unwrap_or_default().into()))
-            .collect()
+        all.map(|one| {
+            (one["class"].as_str().unwrap_or_default().into(), one["type"].as_str().unwrap_or_default().into())
+        })
+        .collect()
     };
     let connectors = rest.get("/connector-plugins").await?.expect(200)?;
-    ensure!(kinds(&connectors) == [("datagen".into(), "source".into()), ("shout".into(), "sink".into())], "{connectors}");
+    ensure!(
+        kinds(&connectors) == [("datagen".into(), "source".into()), ("shout".into(), "sink".into())],
+        "{connectors}"
+    );
     let all = rest.get("/connector-plugins?connectorsOnly=false").await?.expect(200)?;
     ensure!(kinds(&all).contains(&("shout".into(), "transformation".into())), "{all}");
     let keys = rest.get("/connector-plugins/datagen/config").await?.expect(200)?;
@@ -90,7 +95,10 @@ async fn versions_are_uploaded_promoted_rolled_back_and_deleted() -> Result<()> 
     ensure!(rest.send(Method::DELETE, "/v1/plugins/shout/versions/1.0.0", None).await?.status == 204);
     let left = rest.get("/v1/plugins").await?.expect(200)?;
     let versions = &left["plugins"][0]["versions"];
-    ensure!(versions.as_array().is_some_and(|all| all.len() == 1) && versions[0]["used_by"] == json!(["shout"]), "{left}");
+    ensure!(
+        versions.as_array().is_some_and(|all| all.len() == 1) && versions[0]["used_by"] == json!(["shout"]),
+        "{left}"
+    );
     rest.send(Method::DELETE, "/v1/plugins/shout/versions/1.0.0", None).await?.refusal(404)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::shapes::{Config, ConnectorInfo, ConnectorType};
 use crate::api::app::App;
 use crate::api::error::ApiError;
+use crate::config::secrets::HIDDEN;
 use crate::config::{ConfigError, ConnectorSettings, Definition, ErrorKind, InitialState, reveal};
 use crate::control::World;
 use crate::storage::{Configs, Entry};
@@ -111,6 +112,11 @@ fn checked(app: &App, name: &str, mut config: Config) -> Result<Config, ApiError
         return Err(ApiError::bad_request(message));
     }
     config.insert("name".to_owned(), name.to_owned());
+    if let Some((key, _)) = config.iter().find(|(_, text)| *text == HIDDEN) {
+        return Err(ApiError::bad_request(format!(
+            "{key}: {HIDDEN} stands for a secret that is not known here; write it out, or a reference to it"
+        )));
+    }
     let world = app.status().borrow().world.clone();
     if config.get("connector.class").is_none_or(String::is_empty) {
         return Err(ApiError::bad_request("Connector config contains no connector type"));

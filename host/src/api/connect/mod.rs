@@ -1,5 +1,5 @@
 //! Kafka Connect's REST interface: what its clients ask for, answered as it does. Where an answer differs, on purpose,
-//! `tests/tests/connect/differences.md` says how and why.
+//! `tests/tests/rest/contract/differences.md` says how and why.
 
 mod change;
 mod connectors;
@@ -54,7 +54,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 async fn wants_json(request: Request, next: Next) -> Response {
     let wanted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let wanted = wanted.collect::<Vec<_>>().join(",").to_ascii_lowercase();
-    let will_do = |kind: &str| matches!(kind.split(';').next().unwrap_or_default().trim(), "*/*" | "application/*" | "application/json");
+    let will_do = |kind: &str| {
+        matches!(kind.split(';').next().unwrap_or_default().trim(), "*/*" | "application/*" | "application/json")
+    };
     if wanted.trim().is_empty() || wanted.split(',').any(will_do) {
         return next.run(request).await;
     }

@@ -159,7 +159,8 @@ async fn set_group(
     })
 }
 
-/// Writes offsets under the transactional id of the connector's first task, so that no task that is left over can.
+/// Writes offsets under the transactional id of the connector's first task, and takes over those of the others, so that no
+/// task that is left over can write any.
 async fn set_source(app: &App, connector: &ConnectorStatus, offsets: Vec<SourceOffset>) -> Result<(), ApiError> {
     if offsets.is_empty() {
         return Ok(());
@@ -175,6 +176,11 @@ async fn set_source(app: &App, connector: &ConnectorStatus, offsets: Vec<SourceO
         producer_overrides: BTreeMap::new(),
         transaction_timeout: TRANSACTION_TIMEOUT,
     };
+    // Whoever is left over of the others can commit nothing any more either.
+    for task in 1..settings.map_or(1, |settings| settings.tasks_max) {
+        let other = app.broker.session(SessionSpec { task, ..spec.clone() }).await?;
+        let _ = other.close().await;
+    }
     let mut session = app.broker.session(spec).await?;
     let written: Result<(), BrokerError> = async {
         // What others wrote under keys of their own spelling is written there, too, once that was read.

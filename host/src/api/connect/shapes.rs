@@ -196,7 +196,8 @@ impl ConnectorStateInfo {
             trace: trace.clone().filter(|_| *state == ConnectorState::Failed),
             version: version(connector),
         };
-        let own = if connector.ours { own } else { elsewhere(own, app.statuses.connector(&connector.name, Instant::now())) };
+        let own =
+            if connector.ours { own } else { elsewhere(own, app.statuses.connector(&connector.name, Instant::now())) };
         // Kafka Connect keeps no tasks of what was stopped.
         let tasks = if connector.target == InitialState::Stopped { &[] } else { connector.tasks.as_slice() };
         Self {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::app::App;
-use crate::api::error::{ApiError, ErrorBody, Path};
+use crate::api::error::Path;
 
 /// Topics.
 #[derive(Serialize, ToSchema)]
@@ -18,7 +18,7 @@ pub(in crate::api) struct ActiveTopics {
     topics: BTreeSet<String>,
 }
 
-/// The topics that a connector has read or written since its host started, or since they were reset.
+/// The topics that a connector has read or written on this worker since it was started last, or since they were reset.
 #[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "connect",
     params(("connector" = String, Path)), responses(
         (status = 200, body = BTreeMap<String, ActiveTopics>),
@@ -36,11 +36,10 @@ pub(in crate::api) async fn get(
 #[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "connect",
     params(("connector" = String, Path)), responses(
         (status = 202, description = "They are forgotten"),
-        (status = 404, body = ErrorBody),
     ))]
-pub(in crate::api) async fn reset(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+pub(in crate::api) async fn reset(State(app): State<App>, Path(name): Path<String>) -> StatusCode {
     if let Some(connector) = app.connector(&name) {
         connector.tasks.iter().for_each(|task| task.progress.forget_topics());
     }
-    Ok(StatusCode::ACCEPTED)
+    StatusCode::ACCEPTED
 }

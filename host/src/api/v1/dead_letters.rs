@@ -17,6 +17,7 @@ use crate::api::app::App;
 use crate::api::error::{ApiError, Body, ErrorBody, Path, Query};
 use crate::batch::Batch;
 use crate::broker::{Output, StateChange};
+use crate::config::keys;
 use crate::control::ConnectorStatus;
 use crate::task::CONTEXT_PREFIX;
 
@@ -110,7 +111,7 @@ pub(in crate::api) async fn replay(
         return Err(ApiError::conflict(message));
     }
     let mut open = letters::open(&app, &name, &topic, checked(letters)?).await?;
-    let replayed = mark(&mut open, "replayed", |letter, frame| {
+    let replayed = mark(&mut open, &name, "replayed", |letter, frame| {
         let wrong = |what: &str| {
             let message = format!(
                 "letter {}-{} does not tell {what}: errors.deadletterqueue.context.headers.enable has letters tell where they came from",
@@ -150,7 +151,7 @@ pub(in crate::api) async fn discard(
 ) -> Result<Json<Dropped>, ApiError> {
     let (_, topic) = queue(&app, &name)?;
     let mut open = letters::open(&app, &name, &topic, checked(letters)?).await?;
-    let dropped = mark(&mut open, "dropped", |_, _| Ok(()));
+    let dropped = mark(&mut open, &name, "dropped", |_, _| Ok(()));
     let dropped = finish(open, &topic, dropped).await?;
     Ok(Json(Dropped { dropped }))
 }
@@ -167,6 +168,7 @@ struct Read<'b> {
 /// Notes what is done about the letters that nothing was done about yet.
 fn mark(
     open: &mut Letters,
+    connector: &str,
     what: &str,
     mut each: impl FnMut(&Read<'_>, &mut FrameBuilder) -> Result<(), ApiError>,
 ) -> Marked {
@@ -177,7 +179,9 @@ fn mark(
         for record in batch.batch.frame().records() {
             let Some(offset) = record.offset else { continue };
             let place = Place { partition, offset };
-            if !missing.remove(&place) || open.handled.contains_key(&place) {
+            // Another connector's letters are not this one's to deal with.
+            let is_chosen = letters::is_of(&record, connector) && missing.remove(&place);
+            if !is_chosen || open.handled.contains_key(&place) {
                 continue;
             }
             each(&Read { partition, offset: Some(offset), record }, &mut frame)?;
@@ -221,9 +225,9 @@ fn checked(letters: BTreeSet<Place>) -> Result<BTreeSet<Place>, ApiError> {
 /// A connector and the topic its dead letters go to.
 fn queue(app: &App, name: &str) -> Result<(ConnectorStatus, String), ApiError> {
     let connector = app.known(name)?;
-    let topic =
-        connector.settings.as_ref().and_then(|settings| Some(settings.errors.dead_letters.as_ref()?.topic.clone()));
-    let topic = topic.ok_or_else(|| {
+    // Its plugin need not be there.
+    let topic = connector.definition.config().remove(keys::ERRORS_DEADLETTERQUEUE_TOPIC_NAME.name);
+    let topic = topic.filter(|topic| !topic.is_empty()).ok_or_else(|| {
         ApiError::not_found(format!(
             "connector {name} has no dead letter queue: errors.deadletterqueue.topic.name gives it one"
         ))

@@ -1,6 +1,6 @@
 //! Dead letters in their topic: read from the newest back, with what was done about each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,38 +102,49 @@ pub(super) async fn newest(
 ) -> Result<(Vec<Letter>, Option<String>), ApiError> {
     let ranges = ranges(app, topic).await?;
     let handled = handled(app, connector, topic, ranges.keys().copied()).await?;
-    let (mut found, mut bottom) = (Vec::new(), Cursor::new());
+    let (mut queues, mut bottom) = (BTreeMap::new(), Cursor::new());
     for (partition, (start, end)) in &ranges {
         let end = before.as_ref().and_then(|before| before.get(partition)).map_or(*end, |before| *end.min(before));
         let mut step = i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(2);
-        let mut letters: Vec<Letter> = Vec::new();
+        let mut letters = VecDeque::new();
         let mut from = end;
         // Each transaction leaves a gap, and others may share the topic: how far back enough of them are nobody knows.
         while letters.len() < limit && from > *start {
             let to = from;
             from = to.saturating_sub(step).max(*start);
-            let mut older = Vec::new();
+            let mut older = VecDeque::new();
             for batch in read(app, topic, *partition, from, to).await? {
                 for record in batch.batch.frame().records().filter(|record| is_of(record, connector)) {
-                    older.extend(letter(*partition, &record, &handled));
+                    // The newest first.
+                    letter(*partition, &record, &handled).into_iter().for_each(|letter| older.push_front(letter));
                 }
             }
-            older.append(&mut letters);
-            letters = older;
+            letters.append(&mut older);
             step = step.saturating_mul(2);
         }
         bottom.insert(*partition, from);
-        found.append(&mut letters);
+        queues.insert(*partition, letters);
     }
-    found.sort_by(|a, b| (b.timestamp, b.place.offset).cmp(&(a.timestamp, a.place.offset)));
-    let rest = found.split_off(found.len().min(limit));
+    let found = merged(&mut queues, limit);
     // What was read and has no room is the top of the next page.
-    for letter in &rest {
-        let at = bottom.entry(letter.place.partition).or_default();
-        *at = (*at).max(letter.place.offset + 1);
+    for (partition, rest) in &queues {
+        if let Some(letter) = rest.front() {
+            bottom.insert(*partition, letter.place.offset + 1);
+        }
     }
     let more = bottom.iter().any(|(partition, at)| ranges.get(partition).is_some_and(|(start, _)| at > start));
     Ok((found, more.then(|| shown_cursor(&bottom))))
+}
+
+/// Takes the newest letters: within a partition in its order, whatever the times in it; among partitions by time.
+fn merged(queues: &mut BTreeMap<i32, VecDeque<Letter>>, limit: usize) -> Vec<Letter> {
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let heads = queues.iter().filter_map(|(partition, letters)| Some((letters.front()?.timestamp, *partition)));
+        let Some((_, newest)) = heads.max() else { break };
+        found.extend(queues.get_mut(&newest).and_then(VecDeque::pop_front));
+    }
+    found
 }
 
 /// Letters that were chosen, read under a transactional id that nobody else can have at the same time.
@@ -309,7 +320,7 @@ async fn read(app: &App, topic: &str, partition: i32, from: i64, to: i64) -> Res
 }
 
 /// Whether a letter is a connector's: several may share a queue.
-fn is_of(record: &Record<'_>, connector: &str) -> bool {
+pub(super) fn is_of(record: &Record<'_>, connector: &str) -> bool {
     text(record, "connector.name").is_none_or(|name| name == connector)
 }
 

@@ -34,8 +34,10 @@ pub(in crate::api) struct Trace {
     /// Its state.
     #[schema(example = "FAILED")]
     state: String,
-    /// Why: for a trap with the plugin's backtrace.
+    /// Why.
     trace: Option<String>,
+    /// Where one of its plugins was when it trapped last, the innermost function first.
+    backtrace: Option<String>,
 }
 
 /// What a task and its plugins logged lately on this worker. Lines that the worker does not log are not kept either.
@@ -68,5 +70,5 @@ pub(in crate::api) async fn trace(
     let connector = app.known(&name)?;
     let task = connector.tasks.into_iter().find(|task| task.id == number);
     let task = task.ok_or_else(|| ApiError::not_found(format!("No status found for task {name}-{number}")))?;
-    Ok(Json(Trace { state: task.state.to_string(), trace: task.trace }))
+    Ok(Json(Trace { state: task.state.to_string(), trace: task.trace, backtrace: task.progress.backtrace() }))
 }

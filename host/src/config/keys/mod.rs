@@ -219,8 +219,7 @@ fn topic(text: &str) -> Result<(), String> {
 
 fn address(text: &str) -> Result<(), String> {
     let parts = text.rsplit_once(':');
-    if text == super::worker::NOWHERE
-        || parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    if text == super::rest::NOWHERE || parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
     {
         return Ok(());
     }

@@ -93,7 +93,52 @@ keys! {
 
     /// Where the REST interface answers, as `host:port`; port 0 takes any that is free. `none`: nowhere but on the socket in
     /// the data folder.
-    LISTEN = "listen", Kind::Address, Some("127.0.0.1:8083"), NONE;
+    REST_LISTEN = "rest.listen", Kind::Address, Some("127.0.0.1:8083"), NONE;
+    /// The host by which other workers and clients reach this one. Without it, the address it listens on; of one that listens
+    /// on all, the name its system has.
+    REST_ADVERTISED_HOST_NAME = "rest.advertised.host.name", Kind::Text, None, NONE;
+    /// Whether to listen on an address that is no loopback one without credentials: everybody who reaches it may do
+    /// everything.
+    REST_INSECURE = "rest.insecure", Kind::Flag, Some("false"), NONE;
+    /// Names this host is known by, besides `localhost` and its addresses. Without credentials, requests for another name
+    /// are refused: a web page could have sent them.
+    REST_HOSTS = "rest.hosts", Kind::Names, Some(""), NONE;
+    /// A file in PEM: the certificate of the REST interface, followed by those that lead to its authority. With it, the
+    /// interface speaks HTTPS only. It is read again when it changes.
+    REST_TLS_CERTIFICATE = "rest.tls.certificate", Kind::Path, None, NONE;
+    /// A file in PEM: the certificate's private key.
+    REST_TLS_KEY = "rest.tls.key", Kind::Path, None, NONE;
+    /// A file in PEM: the authorities of client certificates. With it, nobody connects without one; without credentials,
+    /// whoever has one may do everything.
+    REST_TLS_CLIENT_CA = "rest.tls.client.ca", Kind::Path, None, NONE;
+    /// How many connections there are at most; one client has half of them.
+    REST_CONNECTIONS_MAX = "rest.connections.max", Kind::Integer(2, 100_000), Some("1024"), NONE;
+    /// How long a connection is kept without a request, in milliseconds.
+    REST_IDLE_TIMEOUT_MS = "rest.idle.timeout.ms", Kind::Millis(100, DAY), Some("60000"), NONE;
+    /// How long a request may take to be answered, in milliseconds.
+    REST_REQUEST_TIMEOUT_MS = "rest.request.timeout.ms", Kind::Millis(100, DAY), Some("90000"), NONE;
+    /// The largest body of a request, in bytes.
+    REST_BODY_MAX_BYTES = "rest.body.max.bytes", Kind::Bytes(1024, 64 << 20), Some("1048576"), NONE;
+    /// The largest plugin that may be uploaded, in bytes.
+    REST_PLUGIN_MAX_BYTES = "rest.plugin.max.bytes", Kind::Bytes(1024, 128 << 20), Some("134217728"), NONE;
+    /// How many requests are answered at once; `/health` and `/ready` always are.
+    REST_REQUESTS_MAX = "rest.requests.max", Kind::Integer(1, 100_000), Some("256"), NONE;
+    /// How many requests a client may send a second, and twice as many at once; 0: as many as it likes.
+    REST_RATE_PER_SECOND = "rest.rate.per.second", Kind::Integer(0, 1_000_000), Some("500"), NONE;
+    /// How many wrong credentials a client may show a minute; 0: as many as it likes.
+    REST_FAILURES_PER_MINUTE = "rest.failures.per.minute", Kind::Integer(0, 10_000), Some("10"), NONE;
+    /// The origins whose web pages may use the REST interface, as `https://example.com`, separated by commas. Without any, no
+    /// page of another site may.
+    ACCESS_CONTROL_ALLOW_ORIGIN = "access.control.allow.origin", Kind::Names, Some(""), NONE;
+    /// What somebody may do: `read`, look; `operate`, also pause, restart, change offsets and handle dead letters; `admin`,
+    /// everything. The name is the user of a password, and is in the audit.
+    AUTH_ROLE = "auth.<alias>.role", Kind::OneOf(&["read", "operate", "admin"]), None, NONE;
+    /// Their bearer token, 16 bytes or more, or `sha256:` and its SHA-256 in hexadecimal. References to secrets are resolved
+    /// when the worker starts.
+    AUTH_TOKEN = "auth.<alias>.token", Kind::Text, None, NONE;
+    /// Their password, 8 bytes or more, or `$pbkdf2-sha256$i=..,l=32$salt$hash`, or `sha256:` and its SHA-256. References to
+    /// secrets are resolved when the worker starts.
+    AUTH_PASSWORD = "auth.<alias>.password", Kind::Text, None, NONE;
 
     /// A file of certificates in PEM that are trusted besides those of the system, when plugins send requests by HTTPS.
     HTTP_CA_FILE = "http.ca.file", Kind::Path, None, NONE;

@@ -76,7 +76,11 @@ fn object(fields: Map<String, Value>, side: &Side) -> Value {
             ("config", Value::Object(config)) => config_of(&config, side),
             ("groups", Value::Array(_)) => json!(["..."]),
             ("configs", Value::Array(configs)) => shape(&Value::Array(configs)),
-            ("offset" | "partition", Value::Object(inner)) if !inner.contains_key("kafka_offset") && !inner.contains_key("kafka_topic") => json!("..."),
+            ("offset" | "partition", Value::Object(inner))
+                if !inner.contains_key("kafka_offset") && !inner.contains_key("kafka_topic") =>
+            {
+                json!("...")
+            }
             (_, value) => plain(value, side),
         };
         (key, value)

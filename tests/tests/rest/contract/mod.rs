@@ -28,13 +28,16 @@ async fn sandbar_answers_as_kafka_connect_does() -> Result<()> {
     if !OwnConnect::is_there() {
         ensure!(std::env::var(kafka::REQUIRE_VARIABLE).as_deref() != Ok("1"), "there is no Kafka Connect");
         // Nobody to tell is no failure.
-        let _ = writeln!(std::io::stderr(), "not run: the contract with Kafka Connect (scripts/connect.sh fetch gets it)");
+        let _ =
+            writeln!(std::io::stderr(), "not run: the contract with Kafka Connect (scripts/connect.sh fetch gets it)");
         return Ok(());
     }
     let (folder, kafkas) = (Arc::new(tempfile::tempdir()?), bootstrap.clone());
     let connect = tokio::task::spawn_blocking(move || OwnConnect::start("contract", &kafkas)).await??;
     let group = format!("contract-sandbar-{}", std::process::id());
-    let file = format!("listen = \"127.0.0.1:0\"\ngroup.id = \"{group}\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n");
+    let file = format!(
+        "group.id = \"{group}\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
+    );
     let (read, _) = WorkerConfig::parse(&folder.path().join("sandbar.toml"), file.as_bytes())
         .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let own = config(folder.path());

@@ -88,8 +88,12 @@ impl Side {
     pub(super) fn without_names(&self, text: &str) -> String {
         let sink = self.sink["connector.class"].as_str().unwrap_or_default();
         let topic = self.source["topic"].as_str().unwrap_or_default();
-        text.replace(self.class(), "<source>").replace(sink, "<sink>").replace(topic, "<topic>")
-            .replace(&self.input, "<input>").replace(&self.output, "<output>").replace(self.logger, "<logger>")
+        text.replace(self.class(), "<source>")
+            .replace(sink, "<sink>")
+            .replace(topic, "<topic>")
+            .replace(&self.input, "<input>")
+            .replace(&self.output, "<output>")
+            .replace(self.logger, "<logger>")
     }
 
     /// The source with other keys.
@@ -163,10 +167,22 @@ fn creating(side: &Side, to: &mut Vec<Step>) {
     create("create-without-class", Body::Json(json!({"name": "c1", "config": {}})));
     create("create-other-name", Body::Json(json!({"name": "c1", "config": side.source_with(json!({"name": "c2"}))})));
     create("create-blank-name", Body::Json(json!({"name": " ", "config": side.source})));
-    create("create-unknown-class", Body::Json(json!({"name": "c1", "config": side.source_with(json!({"connector.class": "nothing"}))})));
-    create("create-invalid", Body::Json(json!({"name": "c1", "config": side.source_with(json!({"tasks.max": "many"}))})));
-    create("create-null-value", Body::Json(json!({"name": "c1", "config": side.source_with(json!({"tasks.max": null}))})));
-    create("create-list-value", Body::Json(json!({"name": "c1", "config": side.source_with(json!({"tasks.max": [1]}))})));
+    create(
+        "create-unknown-class",
+        Body::Json(json!({"name": "c1", "config": side.source_with(json!({"connector.class": "nothing"}))})),
+    );
+    create(
+        "create-invalid",
+        Body::Json(json!({"name": "c1", "config": side.source_with(json!({"tasks.max": "many"}))})),
+    );
+    create(
+        "create-null-value",
+        Body::Json(json!({"name": "c1", "config": side.source_with(json!({"tasks.max": null}))})),
+    );
+    create(
+        "create-list-value",
+        Body::Json(json!({"name": "c1", "config": side.source_with(json!({"tasks.max": [1]}))})),
+    );
     create("create-unknown-field", Body::Json(json!({"name": "c1", "config": side.source, "more": 1})));
     create("create-unknown-state", Body::Json(json!({"name": "c1", "config": side.source, "initial_state": "ASLEEP"})));
     create("create", Body::Json(json!({"name": "c1", "config": side.source})));
@@ -291,7 +307,9 @@ fn sinking(side: &Side, to: &mut Vec<Step>) {
     send(to, "sink-stop", Method::PUT, "/connectors/s1/stop", Body::None);
     until(to, "the sink is stopped", "/connectors/s1/status", |status| states(status, "STOPPED"));
     let topic = &side.source["topic"];
-    let at = |offset: Value| Body::Json(json!({"offsets": [{"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": offset}]}));
+    let at = |offset: Value| {
+        Body::Json(json!({"offsets": [{"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": offset}]}))
+    };
     send(to, "sink-alter", Method::PATCH, path, at(json!({"kafka_offset": 1})));
     get(to, "sink-altered", path);
     send(to, "sink-alter-text", Method::PATCH, path, at(json!({"kafka_offset": "2"})));
@@ -310,10 +328,22 @@ fn judging(side: &Side, to: &mut Vec<Step>) {
     get(to, "plugin-config-unknown", "/connector-plugins/nope/config");
     let path = format!("/connector-plugins/{}/config/validate", side.class());
     send(to, "validate", Method::PUT, &path, Body::Json(side.source_with(json!({"name": "v"}))));
-    send(to, "validate-invalid", Method::PUT, &path, Body::Json(side.source_with(json!({"name": "v", "tasks.max": "many"}))));
+    send(
+        to,
+        "validate-invalid",
+        Method::PUT,
+        &path,
+        Body::Json(side.source_with(json!({"name": "v", "tasks.max": "many"}))),
+    );
     send(to, "validate-other", Method::PUT, &path, Body::Json(side.sink.clone()));
     send(to, "validate-empty", Method::PUT, &path, Body::Json(json!({})));
-    send(to, "validate-unknown", Method::PUT, "/connector-plugins/nope/config/validate", Body::Json(json!({"connector.class": "nope"})));
+    send(
+        to,
+        "validate-unknown",
+        Method::PUT,
+        "/connector-plugins/nope/config/validate",
+        Body::Json(json!({"connector.class": "nope"})),
+    );
 }
 
 fn logging(side: &Side, to: &mut Vec<Step>) {

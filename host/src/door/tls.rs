@@ -1,0 +1,173 @@
+//! Certificates of the listener, read again when their files have changed: a renewed one counts without a restart. What
+//! cannot be used is said once, and the old one stays.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::error::DoorError;
+use super::options::TlsOptions;
+use crate::digest::Digest;
+
+/// The largest file, in bytes: a bundle of all authorities that browsers trust is a quarter of it.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// The one protocol inside.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// What new connections are encrypted with.
+pub(super) struct Tls {
+    options: TlsOptions,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    config: Arc<ServerConfig>,
+    /// What the files held that it was made of.
+    content: Digest,
+    looked: Instant,
+    /// Why what is there now is not used.
+    problem: Option<String>,
+}
+
+impl Tls {
+    /// Reads the files. A host that cannot be met with TLS does not start.
+    pub(super) fn open(options: TlsOptions, now: Instant) -> Result<Self, DoorError> {
+        let files = Files::read(&options)?;
+        let config = Arc::new(files.config(&options)?);
+        let held = Held { config, content: files.content(), looked: now, problem: None };
+        Ok(Self { options, held: Mutex::new(held) })
+    }
+
+    /// What a connection is to be encrypted with that begins now. Once in a while one waits until files are read.
+    pub(super) async fn current(self: &Arc<Self>, now: Instant) -> Arc<ServerConfig> {
+        let is_due = {
+            let mut held = self.held();
+            let is_due = now.saturating_duration_since(held.looked) >= self.options.check_interval;
+            held.looked = if is_due { now } else { held.looked };
+            is_due
+        };
+        if is_due {
+            let tls = Arc::clone(self);
+            // A panic there would leave the old one, as any other failure.
+            let _ = spawn_blocking(move || tls.look_again()).await;
+        }
+        Arc::clone(&self.held().config)
+    }
+
+    fn look_again(&self) {
+        let renewed = Files::read(&self.options).and_then(|files| {
+            let content = files.content();
+            let is_new = content != self.held().content;
+            Ok((content, if is_new { Some(files.config(&self.options)?) } else { None }))
+        });
+        let mut held = self.held();
+        match renewed {
+            Ok((content, config)) => {
+                if let Some(config) = config {
+                    (held.config, held.content) = (Arc::new(config), content);
+                    info!(certificate = %self.options.certificate.display(), "the certificate was renewed");
+                } else if held.problem.is_some() {
+                    info!(certificate = %self.options.certificate.display(), "the certificate is as it was");
+                }
+                held.problem = None;
+            }
+            Err(error) => {
+                let problem = error.to_string();
+                if held.problem.as_ref() != Some(&problem) {
+                    warn!("the certificate is not renewed, the old one stays: {problem}");
+                }
+                held.problem = Some(problem);
+            }
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What is in the files.
+struct Files {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Files {
+    fn read(options: &TlsOptions) -> Result<Self, DoorError> {
+        Ok(Self {
+            certificate: read(&options.certificate)?,
+            key: read(&options.key)?,
+            client_ca: options.client_ca.as_deref().map(read).transpose()?,
+        })
+    }
+
+    fn content(&self) -> Digest {
+        let sums = [&self.certificate, &self.key].into_iter().chain(&self.client_ca).map(|file| Digest::of(file));
+        Digest::of(&sums.flat_map(|sum| *sum.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn config(&self, options: &TlsOptions) -> Result<ServerConfig, DoorError> {
+        let chain = certificates(&options.certificate, &self.certificate)?;
+        // What is wrong with a key does not say what is in it.
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|_| wrong(&options.key, "has no private key in PEM that can be read"))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&options.certificate, error))?;
+        let builder = match (&options.client_ca, &self.client_ca) {
+            (Some(path), Some(file)) => {
+                let mut roots = RootCertStore::empty();
+                for root in certificates(path, file)? {
+                    roots.add(root).map_err(|error| wrong(path, error))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| wrong(path, error))?)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(|error| {
+            wrong(&options.certificate, format!("does not go with {}: {error}", options.key.display()))
+        })?;
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        Ok(config)
+    }
+}
+
+fn certificates(path: &Path, file: &[u8]) -> Result<Vec<CertificateDer<'static>>, DoorError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file).collect();
+    let certificates = certificates.map_err(|error| wrong(path, error))?;
+    if certificates.is_empty() {
+        return Err(wrong(path, "has no certificate in PEM"));
+    }
+    Ok(certificates)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DoorError> {
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
+    let most = || io::Error::other(format!("is larger than {MAX_FILE_BYTES} bytes"));
+    let read = read.and_then(|bytes| if bytes as u64 > MAX_FILE_BYTES { Err(most()) } else { Ok(content) });
+    read.map_err(|error| wrong(path, error))
+}
+
+fn wrong(path: &Path, reason: impl ToString) -> DoorError {
+    DoorError::Tls { path: path.to_owned(), reason: reason.to_string() }
+}
