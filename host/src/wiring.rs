@@ -173,8 +173,10 @@ fn advertised(address: SocketAddr, host: Option<&str>) -> String {
     match host {
         Some(host) => format!("{host}:{}", address.port()),
         None if address.ip().is_unspecified() => {
-            let system = rustix::system::uname();
-            format!("{}:{}", system.nodename().to_string_lossy(), address.port())
+            // Where the system keeps its name elsewhere the key says it.
+            let named = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let host = Some(named.trim()).filter(|name| !name.is_empty()).unwrap_or("localhost");
+            format!("{host}:{}", address.port())
         }
         None => address.to_string(),
     }

@@ -17,5 +17,6 @@ mod resolver;
 pub use client::{Client, Policy};
 pub use grant::{Ask, Grant};
 pub use inject::{Injection, check_header};
+pub(crate) use network::tls_client;
 pub use network::{Network, NetworkError};
 pub use resolver::{Looking, Lookup};

@@ -74,6 +74,12 @@ impl Network {
     }
 }
 
+/// How to speak TLS to servers: trusting the system's certificates, and those in the file.
+pub(crate) fn tls_client(ca_file: Option<&Path>) -> Result<ClientConfig, NetworkError> {
+    let own = ca_file.map_or(Ok(Vec::new()), certificates)?;
+    tls(&own).map_err(NetworkError::Client)
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, NetworkError> {
     let unreadable = |source| NetworkError::Unreadable { path: path.to_owned(), source };
     let wrong = |what: String| NetworkError::NoCertificates { path: path.to_owned(), what };

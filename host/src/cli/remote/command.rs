@@ -5,6 +5,7 @@ use hyper::Method;
 
 use super::super::failure::Outcome;
 use super::HostArgs;
+use crate::api::client::Asked;
 
 /// A connector of a host.
 #[derive(Args)]
@@ -64,6 +65,8 @@ pub(in crate::cli) fn restart(args: &RestartArgs) -> Outcome {
 
 impl ConnectorArgs {
     fn tell(&self, method: Method, what: &[&str], query: Option<&str>) -> Outcome {
-        self.host.ask(async |client| client.tell(method, &self.connector, what, query).await)
+        let path = [&["connectors", self.connector.as_str()], what].concat();
+        let asked = Asked::new(method, &path);
+        self.host.ask(Asked { query: query.map(str::to_owned), ..asked }).map(drop)
     }
 }

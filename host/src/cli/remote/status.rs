@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::failure::{Failure, Outcome};
 use super::super::text::{self, Table};
 use super::super::{print, print_json};
-use super::HostArgs;
+use super::{HostArgs, read};
+use crate::api::client::Asked;
 
 /// Show what a running host does
 ///
@@ -70,7 +71,7 @@ struct Progress {
 
 /// Shows the status.
 pub(in crate::cli) fn run(args: &StatusArgs) -> Outcome {
-    let mut status = args.host.ask(async |client| client.status().await)?;
+    let mut status = args.host.ask(Asked::get(&["v1", "status"]))?;
     if let Some(name) = &args.connector {
         let connectors = status.get_mut("connectors").and_then(Value::as_array_mut);
         let found = connectors.and_then(|all| all.iter().position(|c| c["name"] == **name).map(|at| all.remove(at)));
@@ -93,14 +94,6 @@ impl Worker {
         let line = format!("worker {id} holds {slots} of {of} slots of group {group}{reason}");
         format!("\n{}\n", text::shown(&line))
     }
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Outcome<T> {
-    let read = serde_json::from_value(value);
-    read.map_err(|error| {
-        Failure::new(format!("the host's answer is not understood: {error}"))
-            .hint("the host may be of another version than this command")
-    })
 }
 
 fn connectors(all: &[Connector]) -> String {
