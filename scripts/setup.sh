@@ -2,7 +2,8 @@
 # Makes a fresh Debian-like machine able to build Sandbar: looks for what is missing, says so, and installs it.
 #
 #   setup.sh            what every build needs: a C and C++ compiler, make, OpenSSL and zlib, the pinned Rust
-#   setup.sh --kafka    and what the tests against Apache Kafka need: Java and Maven
+#   setup.sh --kafka    and what the tests against Apache Kafka need: Java and Maven, Python for clients of Kafka Connect
+#   setup.sh --browser  and what the tests of the page at /ui need: Chromium and its driver
 #   setup.sh --check    and what `make check` needs: cargo-deny and cargo-machete
 #   setup.sh --fuzz     and what `make fuzz` needs: nightly Rust and cargo-fuzz
 # shellcheck source=scripts/lib.sh
@@ -93,8 +94,13 @@ setup_kafka() {
         missing+=("$package")
     fi
     kafka_fetched || have mvn || missing+=(maven)
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
     find_java >/dev/null || die "no Java $java_needed or newer, even after installing"
+}
+
+setup_browser() {
+    if ! have chromedriver; then apt_install chromium chromium-driver fonts-dejavu-core; fi
 }
 
 # The sanitizers are nightly's only; nothing but fuzzing uses it.
@@ -119,6 +125,7 @@ setup_rust
 for wish in "$@"; do
     case $wish in
     --kafka) setup_kafka ;;
+    --browser) setup_browser ;;
     --check)
         cargo_tool cargo-deny "$cargo_deny_version"
         cargo_tool cargo-machete "$cargo_machete_version"
@@ -127,6 +134,6 @@ for wish in "$@"; do
         setup_nightly
         cargo_tool cargo-fuzz "$cargo_fuzz_version"
         ;;
-    *) die "unknown: $wish (known: --kafka, --check, --fuzz)" ;;
+    *) die "unknown: $wish (known: --kafka, --browser, --check, --fuzz)" ;;
     esac
 done

@@ -21,8 +21,12 @@ if [[ -z ${SANDBAR_TEST_KAFKA:-} ]]; then
         without_kafka "Apache Kafka could not be downloaded"
     fi
 fi
-# The REST interface is held against that of a real Kafka Connect.
-if [[ -z $no_kafka ]] && ! scripts/connect.sh fetch; then without_kafka "Kafka Connect could not be downloaded"; fi
+# The REST interface is held against that of a real Kafka Connect, by its own clients.
+if [[ -z $no_kafka ]]; then
+    scripts/connect.sh fetch || without_kafka "Kafka Connect could not be downloaded"
+    scripts/clients.sh fetch || without_kafka "clients of Kafka Connect could not be downloaded"
+fi
+scripts/setup.sh --browser || warn "no Chromium could be installed: the page at /ui is not tested"
 
 scripts/build.sh plugins
 say "building the tests"

@@ -8,7 +8,8 @@ import { openMenu } from "./menu.js";
 import { fail, note } from "./messages.js";
 import { onClick } from "./parts.js";
 
-const rests = (connector) => connector.state === "PAUSED" || connector.state === "STOPPED";
+/** Whether it was told to rest. Its state follows, or says more. */
+const rests = (connector) => connector.target !== "RUNNING";
 
 const ACTIONS = {
   pause: {
@@ -26,7 +27,7 @@ const ACTIONS = {
   stop: {
     label: "Stop",
     done: "is told to stop",
-    fits: (connector) => connector.state !== "STOPPED",
+    fits: (connector) => connector.target !== "STOPPED",
     run: (name) => put(path`/connectors/${name}/stop`),
   },
   restart: {

@@ -137,8 +137,8 @@ export function openConnectors() {
 /** What matches the filter, in the order asked for. */
 function arranged(connectors, rates) {
   const words = chosen.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = ({ name, type, plugin, state, reason }) =>
-    [name, type, ...(plugin ?? []), state, reason].join("\n").toLowerCase();
+  const text = ({ name, type, plugin, transforms, state, reason }) =>
+    [name, type, plugin, transforms, state, reason].flat(2).join("\n").toLowerCase();
   const found = connectors.filter(
     (connector) =>
       (!chosen.state || connector.state === chosen.state) && words.every((word) => text(connector).includes(word)),

@@ -69,6 +69,11 @@ export function counted(number, noun, nouns = `${noun}s`) {
   return `${full(number)} ${number === 1 ? noun : nouns}`;
 }
 
+/** The last part of a path. */
+export function fileName(path) {
+  return path.split(/[\\/]/).at(-1);
+}
+
 /** The state as a word in a sentence: `Running`. */
 export function word(state) {
   return state.charAt(0) + state.slice(1).toLowerCase();

@@ -49,7 +49,7 @@ export function makeLetter(letter, select) {
       "tr",
       { role: "row" },
       td("select", "", box),
-      td("when", "Failed at", h("time", {}, time(new Date(letter.timestamp))), handled),
+      td("when", "Failed at", h("time", {}, time(new Date(letter.timestamp ?? NaN))), handled),
       td(
         "error",
         "Error",

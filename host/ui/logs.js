@@ -22,6 +22,7 @@ export function openLogs(name) {
   let closed = false;
   let failing = false;
   let wanted = null;
+  let elsewhere = null;
   let nth = 0;
 
   const tasks = h("select", {
@@ -113,7 +114,8 @@ export function openLogs(name) {
       (line) => ({ root: makeLine(line), update() {} }),
     );
     nothing.hidden = found.length > 0;
-    setText(nothing, lines.length === 0 ? "Nothing is logged yet." : "No line matches.");
+    const none = elsewhere ? `Task ${task} runs on ${elsewhere}, which keeps its log.` : "Nothing is logged yet.";
+    setText(nothing, lines.length === 0 ? none : "No line matches.");
     setText(
       shown,
       found.length === lines.length
@@ -147,7 +149,7 @@ export function openLogs(name) {
     route(to) {
       wanted = to.task;
     },
-    update({ connector }) {
+    update({ connector, status }) {
       const ids = connector.tasks.map((task) => String(task.id));
       if ([...tasks.options].map((option) => option.value).join() !== ids.join()) {
         tasks.replaceChildren(...ids.map((id) => h("option", { value: id }, id)));
@@ -155,6 +157,8 @@ export function openLogs(name) {
       }
       setAttribute(tasks, "data-task", task);
       const id = ids.includes(wanted) ? wanted : ids[0];
+      const worker = connector.tasks.find((task) => String(task.id) === id)?.worker_id;
+      elsewhere = worker && worker !== status.worker_id ? worker : null;
       if (id === undefined) return show();
       if (id !== task) choose(id);
       else look();
@@ -165,14 +169,19 @@ export function openLogs(name) {
   };
 }
 
-/** Those lines of an answer that are not there yet: answers overlap, and lines have no number to know them by. */
+/**
+ * Those lines of an answer that are not there yet. Answers overlap, lines have no number, and one that is older than
+ * another may come after it: so lines are told apart by what they say, and equal ones are counted.
+ */
 function since(before, answer) {
-  const same = (one, other) => one.time === other.time && one.level === other.level && one.message === other.message;
-  for (let overlap = Math.min(before.length, answer.length); overlap > 0; overlap -= 1) {
-    const start = before.length - overlap;
-    if (answer.slice(0, overlap).every((line, nth) => same(before[start + nth], line))) return answer.slice(overlap);
-  }
-  return answer;
+  const keyOf = ({ time, level, plugin, message }) => JSON.stringify([time, level, plugin, message]);
+  const known = new Map();
+  for (const line of before) known.set(keyOf(line), (known.get(keyOf(line)) ?? 0) + 1);
+  return answer.filter((line) => {
+    const left = known.get(keyOf(line)) ?? 0;
+    known.set(keyOf(line), left - 1);
+    return left <= 0;
+  });
 }
 
 function makeLine({ time, level, message, plugin }) {

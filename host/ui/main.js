@@ -65,13 +65,20 @@ async function look() {
     model = { status, rates, now };
     tell(before, status);
     connection("live", "Live");
-    banner(status.ready ? null : `The host is not ready${status.worker?.reason ? `: ${status.worker.reason}` : ""}`);
+    banner(unready(status));
     showHost(status);
     view.update(model);
     setTitle();
   } catch (error) {
     trouble(error);
   }
+}
+
+/** What lasts and is wrong with the host, or `null`. */
+function unready({ ready, storage, worker }) {
+  const reasons = [storage, worker?.reason].filter(Boolean).join("; ");
+  if (ready && !reasons) return null;
+  return [ready ? "The host is in trouble" : "The host is not ready", reasons].filter(Boolean).join(": ");
 }
 
 function trouble(error) {

@@ -1,6 +1,7 @@
 // The tasks of a connector: what each moves and uses, and why it failed; above them the last two minutes of them all.
 
 import { restartTask } from "./actions.js";
+import { get, path } from "./api.js";
 import { chart, spark } from "./chart.js";
 import { h, keyed, setAttribute, setText } from "./dom.js";
 import { bytes, count, full, millis, percent, rate } from "./format.js";
@@ -14,7 +15,6 @@ const COLUMNS = [
   ["State", "state"],
   ["In /s", "metric"],
   ["Out /s", "metric"],
-  ["Lag", "metric"],
   ["Busy", "metric"],
   ["Fuel /s", "number"],
   ["Call", "number"],
@@ -100,7 +100,7 @@ function makeTask({ name, task: { id } }) {
     value: h("span", { testid: `task-${field}` }),
     chart: spark(kind),
   });
-  const metrics = [metric("in"), metric("out"), metric("lag"), metric("busy")];
+  const metrics = [metric("in"), metric("out"), metric("busy")];
   const fuel = h("span", { testid: "task-fuel" });
   const call = h("span", { testid: "task-call" });
   const memory = h("span", { testid: "task-memory" });
@@ -129,13 +129,14 @@ function makeTask({ name, task: { id } }) {
   );
   const waiting = h("p", { class: "callout", testid: "task-waiting", data: { state: "STALLED" } });
   const trace = h("pre", { class: "trace", testid: "task-trace", tabindex: "0", "aria-label": `Trace of task ${id}` });
+  const backtrace = makeBacktrace(name, id);
   const stages = makeStages();
   const more = h(
     "tr",
     { role: "row", class: "more" },
-    h("td", { role: "cell", colspan: COLUMNS.length }, waiting, trace, stages.root),
+    h("td", { role: "cell", colspan: COLUMNS.length }, waiting, trace, backtrace, stages.root),
   );
-  const labels = { in: "In /s", out: "Out /s", lag: "Lag", busy: "Busy" };
+  const labels = { in: "In /s", out: "Out /s", busy: "Busy" };
   const root = h(
     "tbody",
     { role: "rowgroup", testid: "task-row", data: { task: id } },
@@ -162,7 +163,6 @@ function makeTask({ name, task: { id } }) {
       const texts = {
         in: rate(mean(samples, "in")),
         out: rate(mean(samples, "out")),
-        lag: count(newest(samples, "lag")),
         busy: percent(mean(samples, "busy")),
       };
       for (const { field, value, chart } of metrics) {
@@ -179,11 +179,28 @@ function makeTask({ name, task: { id } }) {
       setText(waiting, task.progress?.waiting);
       waiting.hidden = !task.progress?.waiting;
       setText(trace, task.trace);
-      trace.hidden = !task.trace;
+      trace.hidden = backtrace.hidden = !task.trace;
       stages.update(task.progress?.stages ?? []);
       more.hidden = waiting.hidden && trace.hidden && stages.root.hidden;
     },
   };
+}
+
+/** Where a plugin of a task was when it trapped: asked for when it is opened. */
+function makeBacktrace(name, id) {
+  const text = h("pre", { class: "trace", tabindex: "0", "aria-label": `Backtrace of task ${id}` });
+  const root = h("details", { class: "stages", testid: "task-backtrace" }, h("summary", {}, "Backtrace"), text);
+  root.addEventListener("toggle", async () => {
+    if (!root.open) return;
+    setText(text, "…");
+    try {
+      const { backtrace } = await get(path`/v1/connectors/${name}/tasks/${id}/trace`);
+      setText(text, backtrace ?? "None is known: no plugin of this task has trapped.");
+    } catch (error) {
+      setText(text, error.message);
+    }
+  });
+  return root;
 }
 
 /** What each plugin of a chain uses: shown where there is more than one. */
@@ -191,7 +208,7 @@ function makeStages() {
   const list = table("Stages", STAGE_COLUMNS, "stage-list");
   const body = h("tbody", { role: "rowgroup" });
   list.append(body);
-  const root = h("details", { class: "stages" }, h("summary", {}, "Stages"), list);
+  const root = h("details", { class: "stages", testid: "task-stages" }, h("summary", {}, "Stages"), list);
   const makeStage = () => {
     const cells = STAGE_COLUMNS.map(([label, kind]) => cell(label, kind));
     return {

@@ -4,7 +4,7 @@ import { perform } from "./actions.js";
 import { get, path, post, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h, keyed, setAttribute, setText } from "./dom.js";
-import { bytes, counted } from "./format.js";
+import { bytes, counted, fileName } from "./format.js";
 import { icon } from "./icons.js";
 import { fail } from "./messages.js";
 import { cell, copyButton, empty, onClick, refusedFiles, table } from "./parts.js";
@@ -91,12 +91,11 @@ export function openPlugins() {
 }
 
 function makePlugin({ name }, changed) {
-  let plugin = null;
   const about = h("span", { class: "muted" });
   const rollback = h("button", { class: "button", type: "button", testid: "rollback" }, icon("replay"), "Roll back");
   onClick(rollback, async () => {
     const text = [
-      `The version before ${plugin.promoted} takes over. Connectors that ask for no version run it from then on.`,
+      "The version before the one in use is promoted. Connectors that ask for no version run it from then on.",
     ];
     if (!(await confirm({ title: `Roll back ${name}?`, text, verb: "Roll back" }))) return;
     await perform(`Roll back ${name}`, () => post(path`/v1/plugins/${name}/rollback`), `${name} is rolled back`);
@@ -114,13 +113,12 @@ function makePlugin({ name }, changed) {
   return {
     root,
     update(now) {
-      plugin = now;
       setText(
         about,
-        `${counted(now.versions.length, "version")}${now.promoted ? `, ${now.promoted} promoted` : ", none promoted"}`,
+        `${counted(now.versions.length, "version")}${now.promoted ? `, ${now.promoted} promoted` : ", none promoted: the newest is used"}`,
       );
       setAttribute(root, "data-promoted", now.promoted);
-      rollback.hidden = now.versions.length < 2 || now.promoted === null;
+      rollback.hidden = now.versions.length < 2 || now.promoted === now.versions.at(-1).version;
       keyed(
         body,
         now.versions.map((version) => ({ version, promoted: version.version === now.promoted })),
@@ -207,7 +205,8 @@ function makeVersion(name, { version }, changed) {
       setText(size, bytes(version.bytes));
       setText(signed, version.signed_by ?? "not signed");
       signed.className = version.signed_by ? "" : "muted";
-      setText(file, version.file);
+      setText(file, fileName(version.file));
+      setAttribute(file, "title", version.file);
       none.hidden = version.used_by.length > 0;
       keyed(
         used,

@@ -32,18 +32,13 @@ export class Rates {
         return follow(series, task.progress, now);
       });
       const samples = this.#connectors.get(connector.name) ?? [];
-      keep(samples, together(points, now));
+      keep(samples, { ...together(points, FIELDS, now), lag: connector.lag ?? null });
       connectors.set(connector.name, samples);
     }
     this.#tasks = tasks;
     this.#connectors = connectors;
-    keep(
-      this.#all,
-      together(
-        [...connectors.values()].map((samples) => samples.at(-1)),
-        now,
-      ),
-    );
+    const newest = [...connectors.values()].map((samples) => samples.at(-1));
+    keep(this.#all, together(newest, [...FIELDS, "lag"], now));
   }
 
   connector(name) {
@@ -81,7 +76,7 @@ function follow(series, progress, now) {
     fuel: progress.usage?.fuel ?? 0,
   };
   const before = series.counters;
-  const sample = { at: now, lag: progress?.lag ?? null };
+  const sample = { at: now };
   for (const field of FIELDS) sample[field] = before && counters ? grown(before, counters, field) : null;
   series.counters = counters ?? null;
   keep(series.samples, sample);
@@ -98,9 +93,9 @@ function grown(before, after, field) {
   return field === "busy" ? perSecond / 1000 : perSecond;
 }
 
-function together(samples, now) {
+function together(samples, fields, now) {
   const sum = { at: now };
-  for (const field of [...FIELDS, "lag"]) {
+  for (const field of fields) {
     const known = samples.map((sample) => sample[field]).filter((value) => value !== null);
     sum[field] = known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
   }

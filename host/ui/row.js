@@ -3,7 +3,7 @@
 import { rowButtons } from "./actions.js";
 import { spark } from "./chart.js";
 import { h, setAttribute, setText } from "./dom.js";
-import { count, counted, full, rate } from "./format.js";
+import { count, counted, fileName, full, rate } from "./format.js";
 import { badge, cell } from "./parts.js";
 import { mean, newest } from "./rates.js";
 import { connectorHash } from "./routes.js";
@@ -77,10 +77,10 @@ export function makeRow({ connector }) {
   };
 }
 
-/** `source · datagen 0.1.0`, and where it is defined. */
-export function describe({ type, plugin, file }) {
-  const runs = plugin ? `${plugin[0]} ${plugin[1]}` : "no plugin yet";
-  return [type, runs, file].filter(Boolean).join(" · ");
+/** `source · datagen 0.1.0, mask 1.0.0`, and where it is defined. */
+export function describe({ type, plugin, transforms, file }) {
+  const runs = plugin ? [plugin, ...transforms].map((parts) => parts.join(" ")).join(", ") : "no plugin yet";
+  return [type, runs, file && fileName(file)].filter(Boolean).join(" · ");
 }
 
 /** Why it does not run, or does not get on. */

@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, until the switch says otherwise. It runs before the first paint, so nothing flashes.
+// Light or dark: as the system has it, until the switch says otherwise. Runs before the first paint: nothing flashes.
 
 const KEY = "sandbar.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");

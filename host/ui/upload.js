@@ -90,8 +90,8 @@ async function uploadAll(files) {
 async function uploadOne(file) {
   const done = busy(`Uploading ${file.name}, ${bytes(file.size)}`);
   try {
-    const version = await upload(path`/v1/plugins`, file);
-    note(`${version.name} ${version.version} is uploaded`);
+    const { name } = await upload(path`/v1/plugins`, file);
+    note(`${file.name} is uploaded: plugin ${name}`);
   } catch (error) {
     fail(`Upload of ${file.name}`, error);
   } finally {

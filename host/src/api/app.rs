@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::error::ApiError;
 use super::lags::Lags;
@@ -16,7 +16,12 @@ use crate::storage::{StatusTopic, Statuses};
 
 /// See the module. Clones are the same.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    cluster_id: OnceCell<String>,
+}
 
 /// What an [`App`] is made of.
 pub struct Parts {
@@ -46,7 +51,13 @@ impl App {
     /// Puts it together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Inner { parts, cluster_id: OnceCell::new() }))
+    }
+
+    /// Which cluster it works with, once that is known. Many who ask at once ask it once.
+    pub(super) async fn cluster_id(&self) -> Option<String> {
+        let ask = || self.broker.administration().cluster_id();
+        self.0.cluster_id.get_or_try_init(ask).await.ok().cloned()
     }
 
     /// What runs now.
@@ -69,6 +80,6 @@ impl Deref for App {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.0.parts
     }
 }

@@ -8,6 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 /// The levels, the least severe messages last.
 pub(super) const LEVELS: [&str; 6] = ["OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
+/// The logger of what operators do: who may change the others must not silence it.
+pub(crate) const AUDIT: &str = "audit";
 /// The logger that all others are part of.
 pub(super) const ROOT: &str = "root";
 /// Loggers that are known without anybody having set one.
@@ -27,8 +29,15 @@ const KNOWN: [&str; 10] = [
 type Apply = Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 /// See the module. Clones are the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Loggers(Arc<Mutex<Set>>);
+
+impl Default for Loggers {
+    /// Loggers of a process that logs in its own way: what is set of them is known, and changes nothing.
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Set { base: "info".to_owned(), ..Set::default() })))
+    }
+}
 
 #[derive(Default)]
 struct Set {
@@ -67,6 +76,9 @@ impl Loggers {
 
     /// Sets how much a logger says, and all that are part of it. Returns those that say something else now.
     pub(super) fn set(&self, name: &str, level: &'static str) -> Result<Vec<String>, String> {
+        if name == AUDIT {
+            return Err("what operators do is always logged".to_owned());
+        }
         let before = self.all();
         let mut set = self.lock();
         let mut new = set.set.clone();
@@ -125,6 +137,7 @@ fn directives(base: &str, set: &BTreeMap<String, (&'static str, i64)>) -> String
     for (name, (level, _)) in set.iter().filter(|(name, _)| *name != ROOT) {
         directives.push_str(&format!(",{name}={}", level.to_ascii_lowercase()));
     }
+    directives.push_str(&format!(",{AUDIT}=info"));
     directives
 }
 

@@ -24,6 +24,7 @@ mod v1;
 
 pub use app::{App, Parts};
 pub use lags::Lags;
+pub(crate) use loggers::AUDIT;
 pub use loggers::Loggers;
 pub use logs::Logs;
 pub use socket::{Socket, SocketError, path};

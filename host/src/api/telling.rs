@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+use tracing::warn;
+
 use super::app::App;
 use super::connect::shapes::{ConnectorStateInfo, OwnState, TaskState};
 use crate::control::Status;
@@ -15,14 +18,21 @@ pub(super) async fn tell(app: App) {
     let Some(topic) = app.status_topic.clone() else { return std::future::pending().await };
     let say = async {
         let mut status = app.status();
-        let (mut before, mut told) = (Own::new(), None);
+        let (mut before, mut told, mut failing) = (Own::new(), None, false);
         loop {
             let now = status.borrow_and_update().clone();
             let own = own(&app, &now);
-            let is_due = told.is_none_or(|told: tokio::time::Instant| told.elapsed() >= HEARTBEAT);
+            let is_due = told.is_none_or(|told: Instant| told.elapsed() >= HEARTBEAT);
             if is_due || own != before {
-                topic.say(&mut before, &own, |key| exists(&now, key)).await;
-                told = Some(tokio::time::Instant::now());
+                match topic.say(&mut before, &own, |key| exists(&now, key)).await {
+                    Ok(()) => failing = false,
+                    Err(error) if !failing => {
+                        failing = true;
+                        warn!(topic = %topic.topic, "other workers do not learn what this one runs: {error}");
+                    }
+                    Err(_) => {}
+                }
+                told = Some(Instant::now());
             }
             tokio::time::sleep(COLLECT).await;
             // The host ends where the status does.
@@ -51,7 +61,10 @@ fn own(app: &App, status: &Status) -> Own {
 }
 
 fn said(app: &App, state: &str, trace: Option<String>, version: Option<String>) -> Said {
-    Said { state: state.to_owned(), trace, worker_id: app.worker_id.clone(), generation: 0, version }
+    let worker = app.status_topic.as_ref().map(|topic| topic.worker.clone()).unwrap_or_default();
+    // When it starts again changes all the time.
+    let trace = trace.map(|trace| trace.rsplit_once(" (").map_or(trace.clone(), |(why, _)| why.to_owned()));
+    Said { state: state.to_owned(), trace, worker_id: app.worker_id.clone(), generation: 0, version, worker }
 }
 
 fn exists(status: &Status, (name, task): &OwnKey) -> bool {

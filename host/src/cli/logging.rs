@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, reload};
 use super::console::Console;
 use super::failure::{Failure, Outcome};
 use super::lines::Lines;
-use crate::api::{Loggers, Logs};
+use crate::api::{AUDIT, Loggers, Logs};
 use crate::config::LogFormat;
 use crate::wiring::Process;
 
@@ -82,7 +82,8 @@ pub(super) fn colour(console: &Console) -> bool {
 /// librdkafka, which reports every connection it makes, at `warn`.
 fn directives(level: &str) -> String {
     match level {
-        "off" | "error" | "warn" => level.to_owned(),
+        "off" => level.to_owned(),
+        "error" | "warn" => format!("{level},{AUDIT}=info"),
         "info" => "info,librdkafka=warn,rdkafka=warn".to_owned(),
         level => format!("info,sandbar={level},plugin={level},librdkafka=warn,rdkafka=warn"),
     }
@@ -109,7 +110,7 @@ mod tests {
             assert!(EnvFilter::try_new(directives(level)).is_ok(), "{level}");
         }
         assert!(EnvFilter::try_new(QUIET).is_ok());
-        assert_eq!(directives("error"), "error");
+        assert_eq!(directives("error"), "error,audit=info");
         assert!(directives("trace").contains("sandbar=trace") && directives("trace").contains("librdkafka=warn"));
     }
 }

@@ -222,7 +222,8 @@ impl Connector {
     pub(super) fn status(&self, patience: Duration, now: Instant, elsewhere: &str) -> ConnectorStatus {
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now, elsewhere)).collect();
         let (state, reason) = self.state(&tasks);
-        let tasks = if tasks.is_empty() { self.paused.clone() } else { tasks };
+        let is_paused = tasks.is_empty() && self.target() == InitialState::Paused;
+        let tasks = if is_paused { self.paused.clone() } else { tasks };
         ConnectorStatus {
             kind: self.kind(),
             plugin: self.plugin(),

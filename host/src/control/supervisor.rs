@@ -19,7 +19,7 @@ use super::kept_versions::KeptVersions;
 use super::machine::{Action, Blame, Ending, TaskEvent, TaskState};
 use super::placement::{Dealt, Placement, Slots, slot};
 use super::running::Task;
-use super::status::{ConnectorStatus, RefusedPlugin, Status};
+use super::status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status};
 use super::versions::Versions;
 use super::world::World;
 use crate::broker::{Broker, BrokerErrorKind};
@@ -228,7 +228,11 @@ impl Supervisor {
             let status = connector.status(patience, now, &elsewhere);
             // A source lies where its first task does, others begin there.
             let ours = self.slots.holds(slot(name, 0, status.kind.unwrap_or(Kind::Source)));
-            ConnectorStatus { ours, ..status }
+            let mut status = ConnectorStatus { ours, ..status };
+            for task in status.tasks.iter_mut().filter(|task| task.state == ConnectorState::Paused) {
+                task.ours = self.slots.holds(slot(name, task.id, status.kind.unwrap_or(Kind::Source)));
+            }
+            status
         });
         let connectors = connectors.collect();
         let refused =

@@ -23,8 +23,8 @@ pub enum DoorError {
     #[error(
         "will not listen on {0}: it is no loopback address, and without credentials everybody who reaches it may do \
          everything. Add credentials (auth.<name>.role with auth.<name>.token or auth.<name>.password), or require \
-         client certificates (listen.tls.client.ca), or listen on 127.0.0.1; if the network is to be trusted, set \
-         listen.insecure = true"
+         client certificates (rest.tls.client.ca), or listen on 127.0.0.1; if the network is to be trusted, set \
+         rest.insecure = true"
     )]
     Exposed(String),
     /// A file of certificates or keys.

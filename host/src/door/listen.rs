@@ -68,9 +68,9 @@ impl Door {
         let listener = TcpListener::bind(&addresses[..]).await.map_err(wrong)?;
         let address = listener.local_addr().map_err(wrong)?;
         if is_open && is_reached {
-            warn!(%address, "everybody who reaches this address may do everything: listen.insecure is set");
+            warn!(%address, "everybody who reaches this address may do everything: rest.insecure is set");
         } else if is_reached && tls.is_none() {
-            warn!(%address, "credentials are sent in the clear: there is no listen.tls.certificate");
+            warn!(%address, "credentials are sent in the clear: there is no rest.tls.certificate");
         }
         Ok(Listening { listener, address, tls: tls.map(Arc::new) })
     }

@@ -94,11 +94,6 @@ pub const ROWS: &[Row] = &[
     row(POST, "/connectors/*/tasks/*/restart", Role::Operate),
     row(PUT, "/connectors/*/topics/reset", Role::Operate),
     row(&["PATCH", "DELETE"], "/connectors/*/offsets", Role::Operate),
-    row(POST, "/v1/connectors/*/pause", Role::Operate),
-    row(POST, "/v1/connectors/*/resume", Role::Operate),
-    row(POST, "/v1/connectors/*/stop", Role::Operate),
-    row(POST, "/v1/connectors/*/restart", Role::Operate),
-    row(POST, "/v1/connectors/*/tasks/*/restart", Role::Operate),
     row(POST, "/v1/connectors/*/dead-letters/replay", Role::Operate),
     row(POST, "/v1/connectors/*/dead-letters/drop", Role::Operate),
     row(POST, "/connectors", Role::Admin),
@@ -199,7 +194,6 @@ mod tests {
             "DELETE /connectors/a/offsets",
             "POST /v1/connectors/a/dead-letters/replay",
             "POST /v1/connectors/a/dead-letters/drop",
-            "POST /v1/connectors/a/tasks/0/restart",
         ] {
             need(operate, Role::Operate);
         }

@@ -63,7 +63,7 @@ impl Sites {
         if self.strict && !self.is_own_name(uri, headers, local) {
             return Err(Refused::new(
                 StatusCode::FORBIDDEN,
-                "the header Host does not name this host: use its address, or add the name to listen.hosts",
+                "the header Host does not name this host: use its address, or add the name to rest.hosts",
             ));
         }
         if is_foreign(method, headers) && self.allowed(headers).is_none() {

@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `status-connector-<connector>` | `{"state","trace","worker_id","generation","version"}`; null: it is gone |
+//! | `status-connector-<connector>` | `{"state","trace","worker_id","generation","version","sandbar.worker"}`; null: it is gone |
 //! | `status-task-<connector>-<task>` | the same |
 //! | `sandbar-worker-<worker>` | `{"worker_id","at"}`: where it answers, and when it said so |
 //!
@@ -29,6 +29,9 @@ pub struct Said {
     /// The version of the plugin.
     #[serde(default)]
     pub version: Option<String>,
+    /// The worker's name in its group, which is its own; many may answer on the same address, each on its machine.
+    #[serde(default, rename = "sandbar.worker")]
+    pub worker: String,
 }
 
 /// That a worker lives.
@@ -120,6 +123,7 @@ mod tests {
             worker_id: "127.0.0.1:8083".to_owned(),
             generation: 0,
             version: Some("1.0.0".to_owned()),
+            worker: "w".to_owned(),
         };
         let alive = Alive { worker_id: "127.0.0.1:8083".to_owned(), at: 7 };
         for entry in [

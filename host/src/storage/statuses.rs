@@ -1,7 +1,7 @@
 //! What runs where in a worker group: each worker says in a topic what it runs and that it lives, and reads what the others
 //! say. Of a worker that is silent nobody believes that it runs anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -50,22 +50,14 @@ impl Statuses {
     #[must_use]
     pub fn task(&self, connector: &str, task: u32, now: Instant) -> Option<Said> {
         let known = self.lock();
-        known.tasks.get(&(connector.to_owned(), task)).filter(|said| known.lives(&said.worker_id, now)).cloned()
+        known.tasks.get(&(connector.to_owned(), task)).filter(|said| known.lives(&said.worker, now)).cloned()
     }
 
     /// What is said of a connector, by a worker that lives.
     #[must_use]
     pub fn connector(&self, connector: &str, now: Instant) -> Option<Said> {
         let known = self.lock();
-        known.connectors.get(connector).filter(|said| known.lives(&said.worker_id, now)).cloned()
-    }
-
-    /// Where the workers answer that live.
-    #[must_use]
-    pub fn workers(&self, now: Instant) -> BTreeSet<String> {
-        let known = self.lock();
-        let alive = known.workers.values().filter(|(_, heard)| is_fresh(*heard, now));
-        alive.map(|(alive, _)| alive.worker_id.clone()).collect()
+        known.connectors.get(connector).filter(|said| known.lives(&said.worker, now)).cloned()
     }
 
     /// Takes an entry in that was written at this time; without one, before this worker followed.
@@ -85,8 +77,8 @@ impl Statuses {
 }
 
 impl Known {
-    fn lives(&self, worker_id: &str, now: Instant) -> bool {
-        self.workers.values().any(|(alive, heard)| alive.worker_id == worker_id && is_fresh(*heard, now))
+    fn lives(&self, worker: &str, now: Instant) -> bool {
+        self.workers.get(worker).is_some_and(|(_, heard)| is_fresh(*heard, now))
     }
 }
 
@@ -135,7 +127,9 @@ impl StatusTopic {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
-            debug!(topic = %self.topic, "what other workers run is not known, this is tried again: {error}");
+            if again.tries() == 0 {
+                warn!(topic = %self.topic, "what other workers run is not known, this is tried again: {error}");
+            }
             tokio::time::sleep(again.next_delay()).await;
         }
     }
@@ -161,7 +155,7 @@ impl StatusTopic {
 
     /// Says what changed of what this worker runs, and that it lives. Of what it does not run any more it says nothing,
     /// because another worker does; of what is nowhere any more, that it is gone.
-    pub async fn say(&self, before: &mut Own, now: &Own, exists: impl Fn(&OwnKey) -> bool) {
+    pub async fn say(&self, before: &mut Own, now: &Own, exists: impl Fn(&OwnKey) -> bool) -> Result<(), BrokerError> {
         let mut entries: Vec<_> = now
             .iter()
             .filter(|(key, said)| before.get(*key) != Some(*said))
@@ -173,10 +167,9 @@ impl StatusTopic {
         let at = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         let alive = Alive { worker_id: self.worker_id.clone(), at };
         entries.push(StatusEntry::Worker { name: self.worker.clone(), alive: Some(alive) });
-        match self.write(&entries).await {
-            Ok(()) => before.clone_from(now),
-            Err(error) => warn!(topic = %self.topic, "other workers do not learn what this one runs: {error}"),
-        }
+        self.write(&entries).await?;
+        before.clone_from(now);
+        Ok(())
     }
 
     /// Says that this worker has ended, and runs nothing any more.
@@ -213,7 +206,7 @@ mod tests {
 
     fn said(worker: &str) -> Said {
         let (state, worker_id) = ("RUNNING".to_owned(), worker.to_owned());
-        Said { state, trace: None, worker_id, generation: 0, version: None }
+        Said { state, trace: None, worker_id, generation: 0, version: None, worker: "a".to_owned() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,10 +222,8 @@ mod tests {
         assert_eq!(statuses.task("c", 0, now), None);
         take_in(StatusEntry::Worker { name: "a".to_owned(), alive: alive(1) }, now);
         assert_eq!(statuses.task("c", 0, now), Some(said("a:1")));
-        assert_eq!(statuses.workers(now), BTreeSet::from(["a:1".to_owned()]));
         let later = now + SILENCE;
         assert_eq!(statuses.task("c", 0, later), None);
-        assert!(statuses.workers(later).is_empty());
         take_in(StatusEntry::Worker { name: "a".to_owned(), alive: alive(2) }, later);
         assert!(statuses.task("c", 0, later).is_some() && statuses.connector("c", later).is_none());
         take_in(StatusEntry::Worker { name: "a".to_owned(), alive: None }, later);

@@ -132,6 +132,7 @@ impl ConfigStorage {
                 return Ok(answer);
             }
             let (id, taken_in) = inner.pending.add().map_err(StorageError::Unavailable)?;
+            let _given_up = GivenUp(&inner.pending, id);
             let failed = match inner.write(&mut *held.session, &entries, id).await {
                 Ok(()) => {
                     entries.into_iter().for_each(|entry| held.configs.apply(entry));
@@ -145,7 +146,6 @@ impl ConfigStorage {
                 }
                 Err(failed) => failed,
             };
-            inner.pending.take(id);
             // Whatever becomes of it, another one is opened.
             let _ = held.session.close().await;
             match failed {
@@ -167,6 +167,15 @@ impl ConfigStorage {
             // It has nothing to lose.
             let _ = open.session.close().await;
         }
+    }
+}
+
+/// Has nobody wait for a write any more that came back, failed, or was given up.
+struct GivenUp<'p>(&'p Pending, u64);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.0.take(self.1);
     }
 }
 

@@ -170,7 +170,7 @@ async fn without_credentials_a_loopback_address_is_open_and_no_other_is_listened
         }
         let error = listening.unwrap_err();
         assert!(matches!(error, DoorError::Exposed(_)), "{error}");
-        for part in [address, "auth.<name>.token", "listen.tls.client.ca", "127.0.0.1", "listen.insecure = true"] {
+        for part in [address, "auth.<name>.token", "rest.tls.client.ca", "127.0.0.1", "rest.insecure = true"] {
             assert!(error.to_string().contains(part), "{error} does not say {part}");
         }
         options.listen.insecure = true;

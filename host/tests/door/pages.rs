@@ -63,7 +63,7 @@ async fn a_name_that_was_turned_to_this_machine_reads_nothing() {
         for request in ["GET /v1/status", "GET /", "GET /ui", "POST /connectors"] {
             let message =
                 server.ask(request, &[&lines[0], &lines[1], "sec-fetch-site: same-origin"]).await.refused(403);
-            assert!(message.contains("listen.hosts"), "{message}");
+            assert!(message.contains("rest.hosts"), "{message}");
         }
     }
     for host in ["localhost", "127.0.0.1", "[::1]"] {

@@ -1,5 +1,6 @@
 //! The REST interface: what it answers, and that it does what it says.
 
+mod clients;
 mod connectors;
 mod contract;
 mod letters;
@@ -7,6 +8,7 @@ mod lifecycle;
 mod observing;
 mod offsets;
 mod plugins;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

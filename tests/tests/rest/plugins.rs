@@ -68,13 +68,13 @@ async fn versions_are_uploaded_promoted_rolled_back_and_deleted() -> Result<()> 
     let upload = async |bytes: Vec<u8>| {
         rest.send_bytes(Method::POST, "/v1/plugins", Some((bytes.into(), "application/wasm"))).await
     };
-    let shout = |version: &str| variant("shout", |manifest| manifest["version"] = json!(version));
-    let (one, two) = (shout("1.0.0")?, shout("2.0.0")?);
+    let count = |version: &str| variant("word-count", |manifest| manifest["version"] = json!(version));
+    let (one, two) = (count("1.0.0")?, count("2.0.0")?);
     ensure!(upload(one.clone()).await?.expect(201)?["versions"][0]["version"] == "1.0.0");
     // The same once more is no news; others under its version are refused.
     upload(one).await?.expect(201)?;
     served.worker.write("in", &["a"]).await?;
-    served.create("shout", &[("connector.class", "shout"), ("topics", "in"), ("topic", "out")]).await?;
+    served.create("words", &[("connector.class", "word-count"), ("topics", "in"), ("topic", "out")]).await?;
     served.worker.read("out", 1).await?;
     upload(two).await?.expect(201)?;
     let runs = |version: &'static str| {
@@ -82,24 +82,24 @@ async fn versions_are_uploaded_promoted_rolled_back_and_deleted() -> Result<()> 
             c.plugin.as_ref().is_some_and(|(_, runs)| runs == version) && c.state == ConnectorState::Running
         }
     };
-    served.worker.wait("shout", runs("2.0.0")).await?;
+    served.worker.wait("words", runs("2.0.0")).await?;
 
-    let back = rest.send(Method::POST, "/v1/plugins/shout/rollback", None).await?.expect(200)?;
+    let back = rest.send(Method::POST, "/v1/plugins/word-count/rollback", None).await?.expect(200)?;
     ensure!(back["promoted"] == "1.0.0", "{back}");
-    served.worker.wait("shout", runs("1.0.0")).await?;
-    let used = rest.send(Method::DELETE, "/v1/plugins/shout/versions/1.0.0", None).await?.refusal(409)?;
-    ensure!(used == "shout 1.0.0 is run by shout; promote another version first", "{used}");
-    rest.send(Method::POST, "/v1/plugins/shout/rollback", None).await?.refusal(409)?;
-    rest.send(Method::POST, "/v1/plugins/shout/versions/2.0.0/promote", None).await?.expect(200)?;
-    served.worker.wait("shout", runs("2.0.0")).await?;
-    ensure!(rest.send(Method::DELETE, "/v1/plugins/shout/versions/1.0.0", None).await?.status == 204);
+    served.worker.wait("words", runs("1.0.0")).await?;
+    let used = rest.send(Method::DELETE, "/v1/plugins/word-count/versions/1.0.0", None).await?.refusal(409)?;
+    ensure!(used == "word-count 1.0.0 is run by words; promote another version first", "{used}");
+    rest.send(Method::POST, "/v1/plugins/word-count/rollback", None).await?.refusal(409)?;
+    rest.send(Method::POST, "/v1/plugins/word-count/versions/2.0.0/promote", None).await?.expect(200)?;
+    served.worker.wait("words", runs("2.0.0")).await?;
+    ensure!(rest.send(Method::DELETE, "/v1/plugins/word-count/versions/1.0.0", None).await?.status == 204);
     let left = rest.get("/v1/plugins").await?.expect(200)?;
     let versions = &left["plugins"][0]["versions"];
     ensure!(
-        versions.as_array().is_some_and(|all| all.len() == 1) && versions[0]["used_by"] == json!(["shout"]),
+        versions.as_array().is_some_and(|all| all.len() == 1) && versions[0]["used_by"] == json!(["words"]),
         "{left}"
     );
-    rest.send(Method::DELETE, "/v1/plugins/shout/versions/1.0.0", None).await?.refusal(404)?;
+    rest.send(Method::DELETE, "/v1/plugins/word-count/versions/1.0.0", None).await?.refusal(404)?;
     Ok(())
 }
 

@@ -109,7 +109,7 @@ async fn what_the_host_refuses_is_shown_in_the_form() -> Result<()> {
         browser.write(&id("create-name"), "unwanted").await?;
         // The configuration that the form begins with names no plugin.
         browser.click(&id("create-submit")).await?;
-        browser.text(&id("create-errors"), |text| text.contains("connector.class")).await?;
+        browser.text(&id("create-errors"), |text| text.contains("no connector type")).await?;
         browser.shot("refused").await?;
         browser.click(&id("dialog-cancel")).await?;
         browser.count_becomes(&row("unwanted"), 0).await?;

@@ -1,6 +1,4 @@
 //! The page at `/ui` in a real browser, against a real host: what an operator sees, clicks and types.
-// Until `fantoccini` is in Cargo.toml this is nothing, so that the workspace builds: then this line goes.
-#![cfg(any())]
 
 mod browser;
 mod connectors;

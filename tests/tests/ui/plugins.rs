@@ -31,11 +31,21 @@ async fn plugins_are_listed_with_their_versions_and_users() -> Result<()> {
         browser.text(&row, |text| text.contains(&page.running)).await?;
         let sha = browser.text(&format!("{row} .sha code"), |text| text.len() == 12).await?;
         ensure!(sha.chars().all(|digit| digit.is_ascii_hexdigit()), "{sha}");
-        browser.see(&format!("{row} {}", id("promoted"))).await?;
         // What is in use cannot be deleted.
         let script = format!("return document.querySelector('{row} {}').disabled", id("delete-version"));
         browser.until_true("it cannot be deleted", &script).await?;
         browser.shot("list").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_is_promoted_by_a_click() -> Result<()> {
+    looked_at(async |page, browser| {
+        browser.click(&id("nav-plugins")).await?;
+        let (name, version) = &page.plugin;
+        browser.click(&format!("{} {}", version_of(name, version), id("promote"))).await?;
+        browser.see(&format!("{} {}", version_of(name, version), id("promoted"))).await.map(drop)
     })
     .await
 }
@@ -51,7 +61,7 @@ async fn a_plugin_that_is_dropped_on_the_page_is_uploaded() -> Result<()> {
         drop_file(browser, "new.wasm", &bytes, &["drop"]).await?;
         // The page goes to the plugins by itself.
         browser.see(&version_of(name, version)).await?;
-        let told = format!("{name} {version} is uploaded");
+        let told = format!("new.wasm is uploaded: plugin {name}");
         browser.text(&id("toasts"), |text| text.contains(&told)).await?;
         browser.shot("uploaded").await
     })

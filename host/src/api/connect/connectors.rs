@@ -193,15 +193,17 @@ pub(in crate::api) async fn status(
     Ok(Json(ConnectorStateInfo::of(&connector, &app)))
 }
 
-/// Values are text; numbers and flags are taken for what they look like, null for no value.
+/// Values are text; numbers and flags are taken for what they look like.
 pub(super) fn flat(config: BTreeMap<String, Value>) -> Result<Config, ApiError> {
-    let given = config.into_iter().filter(|(_, value)| !value.is_null());
-    given.map(|(key, value)| text(&key, value).map(|text| (key, text))).collect()
+    config.into_iter().map(|(key, value)| text(&key, value).map(|text| (key, text))).collect()
 }
 
 fn text(key: &str, value: Value) -> Result<String, ApiError> {
     match value {
         Value::String(text) => Ok(text),
+        Value::Null => Err(ApiError::bad_request(format!(
+            "config: {key}: Null value can not be supplied as the configuration value."
+        ))),
         Value::Array(_) | Value::Object(_) => {
             Err(ApiError::bad_request(format!("config: {key}: must be a string; write lists with commas")))
         }

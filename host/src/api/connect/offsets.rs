@@ -22,6 +22,7 @@ const TRANSACTION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ConnectorOffsets {
     /// One for each partition.
+    #[serde(default)]
     offsets: Vec<ConnectorOffset>,
 }
 
@@ -208,19 +209,20 @@ fn sink_offset(at: &TopicPartition, offset: i64) -> ConnectorOffset {
 }
 
 fn read_sink(one: ConnectorOffset) -> Result<(TopicPartition, Option<i64>), ApiError> {
-    let wrong = |what: &str| {
-        ApiError::bad_request(format!(
-            "{what}; the partition of a sink is {{\"kafka_topic\": \"..\", \"kafka_partition\": 0}}, its offset {{\"kafka_offset\": 0}} or null"
-        ))
-    };
+    let wrong = |what: &str| ApiError::bad_request(what);
+    let keys = "The partition for a sink connector offset must contain the keys 'kafka_topic' and 'kafka_partition'";
     let topic = one.partition.get("kafka_topic").and_then(Value::as_str);
-    let topic = topic.ok_or_else(|| wrong("The partition has no kafka_topic"))?;
+    let topic = topic.ok_or_else(|| wrong(keys))?;
     let number = one.partition.get("kafka_partition").and_then(number);
     let number = number.and_then(|number| i32::try_from(number).ok()).filter(|number| *number >= 0);
-    let number = number.ok_or_else(|| wrong("The partition has no kafka_partition from 0 on"))?;
+    let number = number.ok_or_else(|| wrong(keys))?;
     let offset = one.offset.map(|offset| {
-        let read = offset.get("kafka_offset").and_then(self::number).filter(|offset| *offset >= 0);
-        read.ok_or_else(|| wrong("The offset has no kafka_offset from 0 on"))
+        let given = offset.get("kafka_offset");
+        let given = given.ok_or_else(|| {
+            wrong("The offset for a sink connector should either be null or contain the key 'kafka_offset'")
+        })?;
+        let read = self::number(given).filter(|offset| *offset >= 0);
+        read.ok_or_else(|| wrong("The 'kafka_offset' for a sink connector must be a whole number from 0 on"))
     });
     Ok((TopicPartition::new(topic, number), offset.transpose()?))
 }

@@ -38,7 +38,7 @@ pub(in crate::api) async fn root(State(app): State<App>) -> Json<ServerInfo> {
     Json(ServerInfo {
         version: env!("CARGO_PKG_VERSION"),
         commit: option_env!("SANDBAR_COMMIT").unwrap_or("unknown"),
-        kafka_cluster_id: app.broker.administration().cluster_id().await.ok(),
+        kafka_cluster_id: app.cluster_id().await,
     })
 }
 

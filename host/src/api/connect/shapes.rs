@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::api::app::App;
-use crate::config::InitialState;
 use crate::control::{ConnectorState, ConnectorStatus, TaskStatus, World};
 use crate::storage::Said;
 
@@ -198,12 +197,10 @@ impl ConnectorStateInfo {
         };
         let own =
             if connector.ours { own } else { elsewhere(own, app.statuses.connector(&connector.name, Instant::now())) };
-        // Kafka Connect keeps no tasks of what was stopped.
-        let tasks = if connector.target == InitialState::Stopped { &[] } else { connector.tasks.as_slice() };
         Self {
             name: connector.name.clone(),
             connector: own,
-            tasks: tasks.iter().map(|task| TaskState::of(task, connector, app)).collect(),
+            tasks: connector.tasks.iter().map(|task| TaskState::of(task, connector, app)).collect(),
             kind: ConnectorType::of(connector.kind),
         }
     }

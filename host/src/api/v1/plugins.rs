@@ -26,7 +26,7 @@ use crate::trust::Signer;
 use crate::whole_file;
 
 /// How long an upload may take to be loaded: the folder is looked through, and the plugin compiled.
-const LOADED_WITHIN: Duration = Duration::from_secs(120);
+const LOADED_WITHIN: Duration = Duration::from_secs(60);
 
 /// All plugins.
 #[derive(Serialize, ToSchema)]
@@ -118,7 +118,9 @@ pub(in crate::api) async fn upload(
     let written = spawn_blocking(move || whole_file::create(&to, &body)).await;
     let wrong = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: {why}", file.display()));
     written.map_err(|error| wrong(error.to_string()))?.map_err(|error| wrong(error.to_string()))?;
-    loaded(&app, &file, &name, &version, inspection.sha256).await
+    // Whoever asked may be gone before it is known whether the file is of use.
+    let judged = tokio::spawn(async move { loaded(&app, &file, &name, &version, inspection.sha256).await }).await;
+    judged.map_err(|error| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?
 }
 
 /// Waits until the folder's new file was judged.

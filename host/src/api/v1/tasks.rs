@@ -52,9 +52,13 @@ pub(in crate::api) async fn logs(
     Path((name, task)): Path<(String, u32)>,
     Query(Limit { limit }): Query<Limit>,
 ) -> Result<Json<LogLines>, ApiError> {
-    app.known(&name)?;
-    let limit = limit.map_or(LINES, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(Json(LogLines { lines: app.logs.of(&name, u64::from(task), limit) }))
+    let connector = app.known(&name)?;
+    let logged = app.logs.of(&name, u64::from(task), limit.map_or(LINES, |limit| limit as usize));
+    // One that is gone may have left lines.
+    if logged.is_empty() && !connector.tasks.iter().any(|known| known.id == task) {
+        return Err(ApiError::not_found(format!("No status found for task {name}-{task}")));
+    }
+    Ok(Json(LogLines { lines: logged }))
 }
 
 /// Why a task is in its state.

@@ -60,6 +60,8 @@ fn plain(value: Value, side: &Side) -> Value {
             let mut items: Vec<Value> = items.into_iter().map(|item| plain(item, side)).collect();
             if items.iter().all(Value::is_string) {
                 items.sort_by_key(ToString::to_string);
+                // Loggers are other ones on either side.
+                items.dedup();
             }
             Value::Array(items)
         }

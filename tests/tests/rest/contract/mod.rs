@@ -9,8 +9,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use sandbar::config::WorkerConfig;
-use sandbar_tests::in_process::{Worker, config, example};
+use sandbar_tests::in_process::example;
 use sandbar_tests::own_connect::OwnConnect;
 use sandbar_tests::rest::Rest;
 use sandbar_tests::wait::{self, Seen};
@@ -19,6 +18,8 @@ use serde_json::Value;
 
 use compare::{Normal, normal};
 use steps::{Action, Side, Step};
+
+use crate::workers::start;
 
 const DIFFERENCES: &str = include_str!("differences.md");
 
@@ -32,23 +33,14 @@ async fn sandbar_answers_as_kafka_connect_does() -> Result<()> {
             writeln!(std::io::stderr(), "not run: the contract with Kafka Connect (scripts/connect.sh fetch gets it)");
         return Ok(());
     }
-    let (folder, kafkas) = (Arc::new(tempfile::tempdir()?), bootstrap.clone());
+    let kafkas = bootstrap.clone();
     let connect = tokio::task::spawn_blocking(move || OwnConnect::start("contract", &kafkas)).await??;
-    let group = format!("contract-sandbar-{}", std::process::id());
-    let file = format!(
-        "group.id = \"{group}\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
-    );
-    let (read, _) = WorkerConfig::parse(&folder.path().join("sandbar.toml"), file.as_bytes())
-        .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    let own = config(folder.path());
-    let settings = WorkerConfig { cache: own.cache, scan_interval: own.scan_interval, ..read };
-    let mut worker = Worker::start_with(Arc::clone(&folder), settings).await?;
+    let (mut worker, sandbar) = start(&bootstrap, &format!("contract-sandbar-{}", std::process::id())).await?;
+    let folder = Arc::clone(worker.folder());
     for plugin in ["file_source", "file_sink"] {
         worker.put(&format!("{plugin}.wasm"), &example(plugin)?)?;
     }
     worker.status(|status| status.ready && status.world.registry.iter().count() == 2).await?;
-    let sandbar = Rest::at(&worker.address().context("it listens")?.to_string());
-
     std::fs::create_dir(folder.path().join("in"))?;
     std::fs::create_dir(folder.path().join("out"))?;
     let sides = [Side::connect(folder.path()), Side::sandbar(folder.path())];

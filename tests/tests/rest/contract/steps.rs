@@ -57,7 +57,8 @@ impl Side {
         let text = "org.apache.kafka.connect.storage.StringConverter";
         Self {
             source: json!({"connector.class": class("FileStreamSource"), "file": input, "topic": "contract-connect",
-                "tasks.max": "1", "value.converter": text}),
+                "tasks.max": "1", "value.converter": text,
+                "topic.creation.default.replication.factor": "1", "topic.creation.default.partitions": "1"}),
             sink: json!({"connector.class": class("FileStreamSink"), "file": output, "topics": "contract-connect",
                 "tasks.max": "1", "value.converter": text}),
             logger: "org.apache.kafka.connect.runtime",
@@ -86,6 +87,12 @@ impl Side {
 
     /// A text in which what each side has names of its own for is called the same.
     pub(super) fn without_names(&self, text: &str) -> String {
+        // Names of loggers stand alone.
+        if let Some(part) = text.strip_prefix(self.logger)
+            && (part.is_empty() || part.starts_with(['.', ':']))
+        {
+            return "<logger>".to_owned();
+        }
         let sink = self.sink["connector.class"].as_str().unwrap_or_default();
         let topic = self.source["topic"].as_str().unwrap_or_default();
         text.replace(self.class(), "<source>")
@@ -93,7 +100,6 @@ impl Side {
             .replace(topic, "<topic>")
             .replace(&self.input, "<input>")
             .replace(&self.output, "<output>")
-            .replace(self.logger, "<logger>")
     }
 
     /// The source with other keys.
