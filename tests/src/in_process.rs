@@ -15,7 +15,7 @@ use sandbar::broker::{BatchLimits, Broker, ReadFrom, ReadSpec, TopicSettings};
 use sandbar::config::WorkerConfig;
 use sandbar::control::{Command, ConnectorState, ConnectorStatus, Handle, Status};
 use sandbar::sandbox::Cache;
-use sandbar::wiring::{self, Process, Running};
+use sandbar::wiring::{self, Running};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -60,11 +60,11 @@ impl Worker {
 
     /// Starts a worker with this configuration, of a folder that is to be kept.
     pub async fn start_with(folder: Arc<TempDir>, worker: WorkerConfig) -> Result<Self> {
-        logs::capture();
+        let process = logs::capture();
         let (stop, stopped) = watch::channel(false);
         let (told, running) = oneshot::channel();
         let (plugins, settings) = (worker.plugins.clone(), worker.clone());
-        let run = tokio::spawn(wiring::run(Arc::new(worker), Process::default(), stopped, |running| {
+        let run = tokio::spawn(wiring::run(Arc::new(worker), process, stopped, |running| {
             // The test has given up where nobody listens.
             drop(told.send(running));
         }));

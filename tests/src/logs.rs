@@ -6,7 +6,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use sandbar::api::Logs;
+use sandbar::wiring::Process;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long a line is waited for.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -14,18 +19,19 @@ const WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-static INSTALLED: OnceLock<bool> = OnceLock::new();
+static INSTALLED: OnceLock<Logs> = OnceLock::new();
 
-/// Begins to keep the log, once a program.
-pub fn capture() {
-    INSTALLED.get_or_init(|| {
-        tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("info"))
-            .with_ansi(false)
-            .with_writer(|| Kept)
-            .try_init()
-            .is_ok()
+/// Begins to keep the log, once a program. Returns what a host is asked for its log by.
+pub fn capture() -> Process {
+    let logs = INSTALLED.get_or_init(|| {
+        let logs = Logs::default();
+        let lines = layer().with_ansi(false).with_writer(|| Kept);
+        let all = tracing_subscriber::registry().with(EnvFilter::new("info")).with(logs.clone()).with(lines);
+        // A program that keeps its log in another way does without.
+        let _ = all.try_init();
+        logs
     });
+    Process { logs: logs.clone(), ..Process::default() }
 }
 
 /// The lines so far that hold all of these.

@@ -6,8 +6,8 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::broker::BrokerError;
@@ -126,6 +126,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         read.map(|axum::extract::Path(read)| Self(read))
             .map_err(|_: PathRejection| ApiError::plain(StatusCode::NOT_FOUND))
     }
+}
+
+/// A flag of a query, as Kafka Connect reads it: `true` in either case is one, whatever else is not.
+pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(String::deserialize(from)?.eq_ignore_ascii_case("true"))
 }
 
 /// The query.

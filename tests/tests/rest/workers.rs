@@ -23,7 +23,7 @@ pub(crate) async fn start(bootstrap: &str, group: &str) -> Result<(Worker, Rest)
 
 fn settings(folder: &Path, bootstrap: &str, group: &str) -> Result<WorkerConfig> {
     let text = format!(
-        "group.id = \"{group}\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
+        "group.id = \"{group}\"\noffset.storage.topic = \"{group}-offsets\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
     );
     let parsed = WorkerConfig::parse(&folder.join("sandbar.toml"), text.as_bytes());
     let (read, _) = parsed.map_err(|errors| anyhow!("{errors:?}"))?;

@@ -91,11 +91,22 @@ impl Browser {
 
     /// Clicks on it.
     pub async fn click(&self, selector: &str) -> Result<()> {
-        let element = self.see(selector).await?;
-        // Else it may lie below the bar that stays on top.
-        let arguments = vec![serde_json::to_value(&element)?];
-        self.client.execute("arguments[0].scrollIntoView({block: 'center'})", arguments).await?;
-        element.click().await.with_context(|| format!("click {selector}"))
+        wait::until(&format!("{selector} is clicked"), wait::WITHIN, async || {
+            let element = self.see(selector).await?;
+            // Else it may lie below the bar that stays on top.
+            let arguments = vec![serde_json::to_value(&element)?];
+            let clicked = async {
+                self.client.execute("arguments[0].scrollIntoView({block: 'center'})", arguments).await?;
+                element.click().await
+            };
+            match clicked.await {
+                Ok(()) => Ok(Seen::Done(())),
+                // It was drawn anew in between.
+                Err(error) if error.is_stale_element_reference() => Ok(Seen::NotYet(error.to_string())),
+                Err(error) => Err(error).with_context(|| format!("click {selector}")),
+            }
+        })
+        .await
     }
 
     /// Types into it.

@@ -34,7 +34,7 @@ pub(super) async fn create(
         (vec![target, connector], Ok(()))
     };
     app.handle.storage().change(decide).await??;
-    Ok(info(app, name, &config))
+    Ok(as_new(info(app, name, &config)))
 }
 
 /// Creates a connector, or replaces its configuration. Says whether it is new.
@@ -49,7 +49,8 @@ pub(super) async fn put(app: &App, name: &str, config: Config) -> Result<(bool, 
         written(app, name, config, before.is_none())
     };
     let (created, config) = app.handle.storage().change(decide).await??;
-    Ok((created, info(app, name, &config)))
+    let info = info(app, name, &config);
+    Ok((created, if created { as_new(info) } else { info }))
 }
 
 /// Changes single keys of a configuration.
@@ -169,6 +170,11 @@ fn owned_by_file(app: &App, name: &str) -> Option<String> {
 fn refuse_file(app: &App, name: &str) -> Result<(), ApiError> {
     let Some(file) = owned_by_file(app, name) else { return Ok(()) };
     Err(ApiError::conflict(format!("Connector {name} is defined by the file {file}; change or remove that file")))
+}
+
+/// A connector that was just created: as in Kafka Connect it has no tasks yet, whether some were quick to come or not.
+fn as_new(info: ConnectorInfo) -> ConnectorInfo {
+    ConnectorInfo { tasks: Vec::new(), ..info }
 }
 
 /// The connector as it was taken in.

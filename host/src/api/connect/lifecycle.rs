@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::shapes::{ConnectorStateInfo, State as Shown};
 use crate::api::app::App;
-use crate::api::error::{ApiError, ErrorBody, Path, Query};
+use crate::api::error::{ApiError, ErrorBody, Path, Query, flag};
 use crate::control::{Command, CommandError};
 use crate::storage::Restart;
 
@@ -18,11 +18,11 @@ use crate::storage::Restart;
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct RestartQuery {
     /// Whether its tasks do, too.
-    #[serde(default, rename = "includeTasks")]
+    #[serde(default, rename = "includeTasks", deserialize_with = "flag")]
     #[param(rename = "includeTasks")]
     include_tasks: bool,
     /// Whether what runs is left alone.
-    #[serde(default, rename = "onlyFailed")]
+    #[serde(default, rename = "onlyFailed", deserialize_with = "flag")]
     #[param(rename = "onlyFailed")]
     only_failed: bool,
 }

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::validate::definitions;
 use crate::api::app::App;
 use crate::api::connect::validate::KeyInfo;
-use crate::api::error::{ApiError, ErrorBody, Path, Query};
+use crate::api::error::{ApiError, ErrorBody, Path, Query, flag};
 
 /// A plugin.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -32,7 +32,7 @@ pub(in crate::api) struct PluginInfo {
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Which {
     /// Whether those that can only be part of a connector are left out.
-    #[serde(default = "yes", rename = "connectorsOnly")]
+    #[serde(default = "yes", rename = "connectorsOnly", deserialize_with = "flag")]
     #[param(rename = "connectorsOnly")]
     connectors_only: bool,
 }
