@@ -49,6 +49,9 @@ pub(super) struct LogLine {
     message: String,
     /// The plugin that said it; without one the host did.
     plugin: Option<String>,
+    /// Which line it is of all: many come in one millisecond.
+    #[serde(skip)]
+    number: u64,
 }
 
 impl Logs {
@@ -57,16 +60,17 @@ impl Logs {
         let kept = self.lock();
         let lines = |task| kept.tasks.get(&(connector.to_owned(), task)).into_iter().flat_map(|kept| &kept.lines);
         let mut all: Vec<_> = lines(Some(task)).chain(lines(None)).cloned().collect();
-        all.sort_by(|a, b| a.time.cmp(&b.time));
+        all.sort_by_key(|line| line.number);
         all.split_off(all.len().saturating_sub(limit))
     }
 
-    fn keep(&self, connector: String, task: Option<u64>, line: LogLine) {
+    fn keep(&self, connector: String, task: Option<u64>, mut line: LogLine) {
         let mut kept = self.lock();
         kept.clock += 1;
         let clock = kept.clock;
         let lines = kept.tasks.entry((connector, task)).or_default();
         lines.last = clock;
+        line.number = clock;
         if lines.lines.len() >= LINES {
             lines.lines.pop_front();
         }
@@ -97,7 +101,7 @@ impl<S: Subscriber> Layer<S> for Logs {
         };
         let message = cut(&(read.message + &read.fields)).to_owned();
         let plugin = read.plugin.filter(|_| event.metadata().target() == "plugin");
-        self.keep(connector, read.task, LogLine { time: now(), level, message, plugin });
+        self.keep(connector, read.task, LogLine { time: now(), level, message, plugin, number: 0 });
     }
 }
 
@@ -171,7 +175,7 @@ mod tests {
     #[test]
     fn neither_lines_nor_tasks_grow_without_bound() {
         let logs = Logs::default();
-        let line = || LogLine { time: now(), level: "INFO", message: String::new(), plugin: None };
+        let line = || LogLine { time: now(), level: "INFO", message: String::new(), plugin: None, number: 0 };
         for task in 0..TASKS as u64 + 5 {
             logs.keep("c".to_owned(), Some(task), line());
         }

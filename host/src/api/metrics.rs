@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use crate::control::{ConnectorState, ConnectorStatus, Status, TaskStatus};
+use crate::sandbox::Usage;
 use crate::task::{Distribution, Snapshot};
 
 /// What Prometheus is told the answer is.
@@ -34,7 +35,9 @@ const COUNTERS: &[Counter] = &[
 ];
 
 /// The same of one plugin of a task.
-const STAGE_COUNTERS: &[(&str, &str, fn(&crate::sandbox::Usage) -> f64)] = &[
+type StageCounter = (&'static str, &'static str, fn(&Usage) -> f64);
+
+const STAGE_COUNTERS: &[StageCounter] = &[
     ("sandbar_plugin_calls_total", "Calls into the plugin, of every kind.", |u| u.calls as f64),
     ("sandbar_plugin_fuel_total", "Fuel used: about one unit an instruction.", |u| u.fuel as f64),
     ("sandbar_plugin_call_seconds_total", "Time that calls lasted, waits included.", |u| u.time.as_secs_f64()),

@@ -116,9 +116,9 @@ async fn read(
             Some(mut all) => {
                 entries.into_iter().for_each(|entry| all.apply(entry));
                 if reader.at_end() {
-                    let restored = news.send(Stored::Restored(all)).await;
                     // Whoever wrote before that was to be taken in with the rest.
-                    restored.and(Ok(drop(writers)))
+                    drop(writers);
+                    news.send(Stored::Restored(all)).await
                 } else {
                     *configs = Some(all);
                     Ok(())

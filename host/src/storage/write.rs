@@ -102,7 +102,6 @@ impl ConfigStorage {
     }
 
     /// What the topic says, from now on; and the work that finds it out, which ends when nobody listens any more.
-    #[must_use]
     pub fn follow(&self) -> (mpsc::Receiver<Stored>, impl Future<Output = ()> + Send + use<>) {
         let (news, told) = mpsc::channel(NEWS);
         let Inner { broker, place, pending, .. } = &*self.inner;

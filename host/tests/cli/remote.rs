@@ -67,7 +67,7 @@ fn what_cannot_be_done_says_why() {
     let folder = with_connector();
     let told = fails(folder.path(), &["status"], 1);
     assert!(
-        told.starts_with("error: no host runs with the data folder data\nhint: --data or --config say which"),
+        told.starts_with("error: no host runs with the data folder data\nhint: --data, --config or --url say which"),
         "{told}"
     );
     let told = fails(folder.path(), &["status", "--data", "elsewhere"], 1);
@@ -78,7 +78,7 @@ fn what_cannot_be_done_says_why() {
     for (args, expected) in [
         (&["pause", "a/../b %"][..], "error: Unknown connector a/../b %\n"),
         (&["status", "order"], "error: connector order not found\n"),
-        (&["restart", "orders", "--task", "2"], "error: connector orders has no task 2\n"),
+        (&["restart", "orders", "--task", "2"], "error: Unknown task: orders-2\n"),
     ] {
         assert_eq!(fails(folder.path(), args, 1), expected);
     }

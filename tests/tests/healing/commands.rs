@@ -44,7 +44,7 @@ async fn what_does_not_run_says_what_it_would_run() -> Result<()> {
         worker.tell(STEP, Command::Resume).await?;
         worker.wait(STEP, |step| runs(step, 1)).await?;
         worker.tell(STEP, command).await?;
-        worker.wait(STEP, |step| step.tasks.is_empty() && would_run(step, 1)).await?;
+        worker.wait(STEP, |step| step.tasks.iter().all(|task| task.state == state) && would_run(step, 1)).await?;
         worker.put("step.wasm", &version(2, &[])?)?;
         worker.wait(STEP, |step| would_run(step, 2)).await?;
         ensure!(worker.stop().await?, "not all tasks ended by themselves");

@@ -127,7 +127,7 @@ pub(in crate::api) async fn replay(
         if let Some(timestamp) = letter.record.timestamp {
             back.timestamp(timestamp);
         }
-        for (name, value) in letter.record.headers.clone().filter(|(name, _)| !name.starts_with(CONTEXT_PREFIX)) {
+        for (name, value) in letter.record.headers.filter(|(name, _)| !name.starts_with(CONTEXT_PREFIX)) {
             back.header(name, value);
         }
         Ok(())

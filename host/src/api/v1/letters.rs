@@ -326,7 +326,7 @@ pub(super) fn is_of(record: &Record<'_>, connector: &str) -> bool {
 
 fn letter(partition: i32, record: &Record<'_>, handled: &BTreeMap<Place, String>) -> Option<Letter> {
     let place = Place { partition, offset: record.offset? };
-    let own = record.headers.clone().filter(|(name, _)| !name.starts_with(CONTEXT_PREFIX));
+    let own = record.headers.filter(|(name, _)| !name.starts_with(CONTEXT_PREFIX));
     Some(Letter {
         place,
         timestamp: record.timestamp,
@@ -356,7 +356,7 @@ fn why(record: &Record<'_>) -> Why {
 /// The last header of a name counts: a record may come with what an earlier failure left.
 fn text<'r>(record: &Record<'r>, name: &str) -> Option<&'r str> {
     let is_it = |header: &str| header.strip_prefix(CONTEXT_PREFIX) == Some(name);
-    let (_, value) = record.headers.clone().filter(|(header, _)| is_it(header)).last()?;
+    let (_, value) = record.headers.filter(|(header, _)| is_it(header)).last()?;
     std::str::from_utf8(value?).ok()
 }
 
