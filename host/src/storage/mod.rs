@@ -2,7 +2,7 @@
 //! connectors, which versions of plugins are promoted, how much loggers say. It lies in one compacted topic, by Kafka
 //! Connect's format where that has one, on either broker.
 //!
-//! Every worker reads the topic from its beginning and follows it ([`follow`]). Any worker may write ([`Configs`] are
+//! Every worker reads the topic from its beginning and follows it. Any worker may write ([`Configs`] are
 //! looked at, then changed): a write takes over one transactional id, so that of two that write at once one is fenced
 //! and looks again. No worker leads.
 
