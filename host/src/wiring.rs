@@ -15,15 +15,16 @@ use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{
     BrokerConfig, CredentialConfig, LocalConfig, ProofConfig, RestConfig, Synchronous, SystemSecrets, WorkerConfig,
+    keys,
 };
-use crate::control::{Handle, KeptVersions, Placement, Supervisor};
+use crate::control::{Handle, KeptVersions, Placement, Supervisor, sharing};
 use crate::data::DataFolder;
 use crate::discovery::Discovery;
 use crate::door::{Credential, Door, DoorOptions, Limits, ListenOptions, Listening, Proof, TlsOptions};
 use crate::http::Network;
 use crate::plugins::Loader;
 use crate::sandbox::{Cache, Engine};
-use crate::storage::{StatusTopic, Statuses};
+use crate::storage::{Place, PluginTopic, StatusTopic, Statuses};
 use crate::text::one_line;
 
 /// The broker a worker's configuration names. Kafka need not be up yet.
@@ -144,6 +145,24 @@ pub async fn run_on(
         worker: folder.worker().to_owned(),
         worker_id: worker_id.clone(),
     });
+    let shared_plugins =
+        worker.plugin_storage_topic.as_ref().filter(|_| status_topic.is_some()).map(|topic| PluginTopic {
+            broker: Arc::clone(&broker),
+            place: Place {
+                topic: topic.as_str().into(),
+                key: keys::PLUGIN_STORAGE_TOPIC.name,
+                group: worker.group_id.clone(),
+                replication_factor: worker.topic_defaults.replication_factor,
+            },
+            worker: folder.worker().to_owned(),
+        });
+    let (plugins, status) = (worker.plugins.clone(), handle.status());
+    let share_plugins = async {
+        match shared_plugins {
+            Some(topic) => sharing::share(topic, plugins, status).await,
+            None => std::future::pending().await,
+        }
+    };
     let app = App::new(Parts {
         handle: handle.clone(),
         broker,
@@ -160,6 +179,7 @@ pub async fn run_on(
     let drained = tokio::select! {
         drained = supervisor.run(discovery, stop) => drained,
         () = api::serve(app, door, socket, listening) => bail!("no interface of the host answers any more"),
+        never = share_plugins => match never {},
     };
     if let Some(topic) = status_topic {
         // Nobody waits for long: the others learn it by its silence, too.

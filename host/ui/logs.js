@@ -22,7 +22,6 @@ export function openLogs(name) {
   let closed = false;
   let failing = false;
   let wanted = null;
-  let elsewhere = null;
   let nth = 0;
 
   const tasks = h("select", {
@@ -114,8 +113,7 @@ export function openLogs(name) {
       (line) => ({ root: makeLine(line), update() {} }),
     );
     nothing.hidden = found.length > 0;
-    const none = elsewhere ? `Task ${task} runs on ${elsewhere}, which keeps its log.` : "Nothing is logged yet.";
-    setText(nothing, lines.length === 0 ? none : "No line matches.");
+    setText(nothing, lines.length === 0 ? "Nothing is logged yet." : "No line matches.");
     setText(
       shown,
       found.length === lines.length
@@ -149,7 +147,7 @@ export function openLogs(name) {
     route(to) {
       wanted = to.task;
     },
-    update({ connector, status }) {
+    update({ connector }) {
       const ids = connector.tasks.map((task) => String(task.id));
       if ([...tasks.options].map((option) => option.value).join() !== ids.join()) {
         tasks.replaceChildren(...ids.map((id) => h("option", { value: id }, id)));
@@ -157,8 +155,6 @@ export function openLogs(name) {
       }
       setAttribute(tasks, "data-task", task);
       const id = ids.includes(wanted) ? wanted : ids[0];
-      const worker = connector.tasks.find((task) => String(task.id) === id)?.worker_id;
-      elsewhere = worker && worker !== status.worker_id ? worker : null;
       if (id === undefined) return show();
       if (id !== task) choose(id);
       else look();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OnceCell, watch};
 
+use super::asking::Elsewhere;
 use super::error::ApiError;
 use super::lags::Lags;
 use super::loggers::Loggers;
@@ -21,6 +22,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     parts: Parts,
     cluster_id: OnceCell<String>,
+    elsewhere: Elsewhere,
 }
 
 /// What an [`App`] is made of.
@@ -51,13 +53,18 @@ impl App {
     /// Puts it together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, cluster_id: OnceCell::new() }))
+        Self(Arc::new(Inner { parts, cluster_id: OnceCell::new(), elsewhere: Elsewhere::default() }))
     }
 
     /// Which cluster it works with, once that is known. Many who ask at once ask it once.
     pub(super) async fn cluster_id(&self) -> Option<String> {
         let ask = || self.broker.administration().cluster_id();
         self.0.cluster_id.get_or_try_init(ask).await.ok().cloned()
+    }
+
+    /// What the other workers run, as they told it last.
+    pub(super) fn elsewhere(&self) -> &Elsewhere {
+        &self.0.elsewhere
     }
 
     /// What runs now.

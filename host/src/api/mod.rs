@@ -7,6 +7,7 @@
 #![allow(unused_qualifications)]
 
 mod app;
+mod asking;
 pub mod client;
 mod connect;
 mod error;
@@ -51,5 +52,13 @@ pub async fn serve(app: App, door: Door, socket: Result<Socket, SocketError>, li
             door.serve(listening, guarded.clone(), pending()).await;
         }
     };
-    tokio::join!(by_socket, by_tcp, lags::follow(app.clone()), router::follow_loggers(app.clone()), telling::tell(app));
+    let beside = async {
+        tokio::join!(
+            lags::follow(app.clone()),
+            router::follow_loggers(app.clone()),
+            telling::tell(app.clone()),
+            asking::answer(app)
+        );
+    };
+    tokio::join!(by_socket, by_tcp, beside);
 }

@@ -47,6 +47,8 @@ pub struct WorkerConfig {
     pub config_storage_topic: String,
     /// The topic in which the workers of a group say what they run.
     pub status_storage_topic: String,
+    /// The topic by which the workers of a group share their plugins; nothing: they do not.
+    pub plugin_storage_topic: Option<String>,
     /// How connectors create topics where they do not say it themselves.
     pub topic_defaults: TopicSettings,
     /// What an instance of a plugin may use at most, and does by default.
@@ -191,6 +193,7 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
         status_storage_topic: reader
             .text(&keys::STATUS_STORAGE_TOPIC)
             .unwrap_or_else(|| format!("sandbar-status-{group_id}")),
+        plugin_storage_topic: plugin_storage_topic(reader, &group_id),
         config_storage_topic: reader
             .text(&keys::CONFIG_STORAGE_TOPIC)
             .unwrap_or_else(|| format!("sandbar-configs-{group_id}")),
@@ -215,6 +218,11 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
         shutdown_timeout: reader.millis(&keys::SHUTDOWN_TIMEOUT_MS),
         stall_timeout: reader.millis(&keys::TASK_STALL_TIMEOUT_MS),
     }
+}
+
+fn plugin_storage_topic(reader: &mut Reader<'_>, group_id: &str) -> Option<String> {
+    let topic = reader.text(&keys::PLUGIN_STORAGE_TOPIC).unwrap_or_else(|| format!("sandbar-plugins-{group_id}"));
+    reader.flag(&keys::PLUGINS_SHARED).then_some(topic)
 }
 
 fn unknown_keys(reader: &mut Reader<'_>) {

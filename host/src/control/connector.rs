@@ -306,16 +306,8 @@ impl Connector {
                 _ => (ConnectorState::Unassigned, text),
             };
         }
-        let order = [
-            ConnectorState::Failed,
-            ConnectorState::Stalled,
-            ConnectorState::Restarting,
-            ConnectorState::Running,
-            ConnectorState::Completed,
-            ConnectorState::Stopped,
-            ConnectorState::Unassigned,
-        ];
-        let worst = order.into_iter().find_map(|state| tasks.iter().find(|task| task.state == state));
+        let worst =
+            ConnectorState::BY_SEVERITY.into_iter().find_map(|state| tasks.iter().find(|task| task.state == state));
         let state = worst.map_or(ConnectorState::Unassigned, |task| task.state);
         (state, text.or_else(|| worst.and_then(|task| task.trace.clone())).or_else(|| self.quarantine()))
     }

@@ -19,6 +19,7 @@ pub(crate) mod planner;
 mod reconcile;
 mod rollback;
 mod running;
+pub mod sharing;
 mod status;
 mod stored;
 mod supervisor;

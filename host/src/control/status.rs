@@ -150,6 +150,18 @@ impl ConnectorState {
         Self::Stopped,
     ];
 
+    /// Those of tasks, the one first that says most about a connector of which some are in it.
+    pub const BY_SEVERITY: [Self; 8] = [
+        Self::Failed,
+        Self::Stalled,
+        Self::Restarting,
+        Self::Running,
+        Self::Completed,
+        Self::Stopped,
+        Self::Paused,
+        Self::Unassigned,
+    ];
+
     /// As it is shown.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -23,7 +23,7 @@ use super::status::{ConnectorState, ConnectorStatus, RefusedPlugin, Status};
 use super::versions::Versions;
 use super::world::World;
 use crate::broker::{Broker, BrokerErrorKind};
-use crate::config::{Definition, InitialState, WorkerConfig};
+use crate::config::{Definition, InitialState, WorkerConfig, keys};
 use crate::discovery::Changes;
 use crate::http::Network;
 use crate::plugins::{Load, LoadError, Plugin, Registry};
@@ -102,6 +102,7 @@ impl Supervisor {
         let (events, inbox) = mpsc::unbounded_channel();
         let place = Place {
             topic: worker.config_storage_topic.as_str().into(),
+            key: keys::CONFIG_STORAGE_TOPIC.name,
             group: worker.group_id.clone(),
             replication_factor: worker.topic_defaults.replication_factor,
         };

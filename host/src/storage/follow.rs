@@ -21,7 +21,7 @@ const SHORT_WAIT: Duration = Duration::from_millis(100);
 /// Bounds of one answer. An entry is as large as a configuration may be.
 pub(super) const LIMITS: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
 /// The first and the longest pause before a topic that cannot be read is tried again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+pub(super) const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// What is known of the topic.
 pub enum Stored {
@@ -78,9 +78,10 @@ pub(super) async fn open(broker: &dyn Broker, place: &Place, next: i64) -> Resul
     let partitions = broker.administration().ranges(&Topics::Names(vec![place.topic.to_string()])).await?.len();
     if partitions != 1 {
         let message = format!(
-            "it has {partitions} partitions and needs one, for its entries have one order; delete it, or name another one in config.storage.topic"
+            "it has {partitions} partitions and needs one, for its entries have one order; delete it, or name another one in {}",
+            place.key
         );
-        return Err(BrokerError::fatal("read configurations", message));
+        return Err(BrokerError::fatal("read entries", message));
     }
     broker.reader(place.from(ReadFrom::Offset(next))).await
 }

@@ -5,14 +5,19 @@
 //! | `status-connector-<connector>` | `{"state","trace","worker_id","generation","version","sandbar.worker"}`; null: it is gone |
 //! | `status-task-<connector>-<task>` | the same |
 //! | `sandbar-worker-<worker>` | `{"worker_id","at"}`: where it answers, and when it said so |
+//! | `sandbar-ask-<id>` | `{"to","what"}`: a worker asks another one; null: it is over |
+//! | `sandbar-answer-<id>-<part>` | `{"of","text"}`: a part of the answer, of so many; null: it was read |
 //!
 //! The first two are Kafka Connect's.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const CONNECTOR: &str = "status-connector-";
 const TASK: &str = "status-task-";
 const WORKER: &str = "sandbar-worker-";
+const ASK: &str = "sandbar-ask-";
+const ANSWER: &str = "sandbar-answer-";
 
 /// A state, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +48,24 @@ pub struct Alive {
     pub at: i64,
 }
 
+/// What a worker asks another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The other one's name.
+    pub to: String,
+    /// What.
+    pub what: Value,
+}
+
+/// A part of an answer, which may be longer than a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerPart {
+    /// How many there are.
+    pub of: u32,
+    /// Its text.
+    pub text: String,
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusEntry {
@@ -69,6 +92,22 @@ pub enum StatusEntry {
         /// Where; `None`: it has ended.
         alive: Option<Alive>,
     },
+    /// A worker asks another one for something.
+    Ask {
+        /// Which question.
+        id: String,
+        /// What; `None`: it is over.
+        asked: Option<Asked>,
+    },
+    /// The answer, or a part of it.
+    Answer {
+        /// To which question.
+        id: String,
+        /// Which part, from 0.
+        part: u32,
+        /// What; `None`: it was read.
+        answer: Option<AnswerPart>,
+    },
 }
 
 impl StatusEntry {
@@ -79,6 +118,8 @@ impl StatusEntry {
             Self::Connector { name, said } => (format!("{CONNECTOR}{name}"), said.as_ref().and_then(text)),
             Self::Task { name, task, said } => (format!("{TASK}{name}-{task}"), said.as_ref().and_then(text)),
             Self::Worker { name, alive } => (format!("{WORKER}{name}"), alive.as_ref().and_then(text)),
+            Self::Ask { id, asked } => (format!("{ASK}{id}"), asked.as_ref().and_then(text)),
+            Self::Answer { id, part, answer } => (format!("{ANSWER}{id}-{part}"), answer.as_ref().and_then(text)),
         }
     }
 
@@ -92,6 +133,13 @@ impl StatusEntry {
         if let Some(rest) = key.strip_prefix(TASK) {
             let (name, task) = rest.rsplit_once('-')?;
             return Some(Self::Task { name: name.to_owned(), task: task.parse().ok()?, said: read(value)? });
+        }
+        if let Some(id) = key.strip_prefix(ASK) {
+            return Some(Self::Ask { id: id.to_owned(), asked: read(value)? });
+        }
+        if let Some(rest) = key.strip_prefix(ANSWER) {
+            let (id, part) = rest.rsplit_once('-')?;
+            return Some(Self::Answer { id: id.to_owned(), part: part.parse().ok()?, answer: read(value)? });
         }
         let name = key.strip_prefix(WORKER)?;
         Some(Self::Worker { name: name.to_owned(), alive: read(value)? })
@@ -133,6 +181,14 @@ mod tests {
             StatusEntry::Task { name: "a".to_owned(), task: 0, said: None },
             StatusEntry::Worker { name: "w".to_owned(), alive: Some(alive) },
             StatusEntry::Worker { name: "w".to_owned(), alive: None },
+            StatusEntry::Ask { id: "w-1".to_owned(), asked: Some(Asked { to: "v".to_owned(), what: Value::Null }) },
+            StatusEntry::Ask { id: "w-1".to_owned(), asked: None },
+            StatusEntry::Answer {
+                id: "w-1".to_owned(),
+                part: 3,
+                answer: Some(AnswerPart { of: 4, text: "{}".to_owned() }),
+            },
+            StatusEntry::Answer { id: "w-1".to_owned(), part: 0, answer: None },
         ] {
             let (key, value) = entry.encode();
             assert_eq!(StatusEntry::decode(key.as_bytes(), value.as_deref().map(str::as_bytes)), Some(entry));

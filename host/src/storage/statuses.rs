@@ -9,6 +9,7 @@ use sandbar_abi::FrameBuilder;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::asking::Questions;
 use super::status_entry::{Alive, Said, StatusEntry};
 use crate::batch::Batch;
 use crate::broker::{BatchLimits, Broker, BrokerError, CleanupPolicy, Output, ReadFrom, ReadSpec, TopicSettings};
@@ -37,6 +38,8 @@ struct Known {
     tasks: BTreeMap<(String, u32), Said>,
     /// By name, with when it was last heard of since this worker follows.
     workers: BTreeMap<String, (Alive, Option<Instant>)>,
+    /// What workers ask each other.
+    questions: Questions,
 }
 
 /// What a worker says of what it runs: the newest counts.
@@ -60,6 +63,18 @@ impl Statuses {
         known.connectors.get(connector).filter(|said| known.lives(&said.worker, now)).cloned()
     }
 
+    /// The workers that live, by name.
+    #[must_use]
+    pub fn workers(&self, now: Instant) -> Vec<String> {
+        let known = self.lock();
+        known.workers.iter().filter(|(_, (_, heard))| is_fresh(*heard, now)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What workers ask each other.
+    pub(super) fn questions<T>(&self, then: impl FnOnce(&mut Questions) -> T) -> T {
+        then(&mut self.lock().questions)
+    }
+
     /// Takes an entry in that was written at this time; without one, before this worker followed.
     fn take_in(&self, entry: StatusEntry, now: Option<Instant>) {
         let mut known = self.lock();
@@ -68,6 +83,10 @@ impl Statuses {
             StatusEntry::Task { name, task, said } => put(&mut known.tasks, (name, task), said),
             StatusEntry::Worker { name, alive: None } => drop(known.workers.remove(&name)),
             StatusEntry::Worker { name, alive: Some(alive) } => drop(known.workers.insert(name, (alive, now))),
+            // Of what was asked before it followed nobody waits for this worker's answer.
+            StatusEntry::Ask { id, asked: Some(asked) } if now.is_some() => known.questions.asked(id, asked),
+            StatusEntry::Answer { id, part, answer: Some(answer) } => known.questions.answered(&id, part, answer),
+            StatusEntry::Ask { .. } | StatusEntry::Answer { .. } => {}
         }
     }
 
@@ -180,7 +199,7 @@ impl StatusTopic {
         }
     }
 
-    async fn write(&self, entries: &[StatusEntry]) -> Result<(), BrokerError> {
+    pub(super) async fn write(&self, entries: &[StatusEntry]) -> Result<(), BrokerError> {
         let mut frame = FrameBuilder::new();
         for entry in entries {
             let (key, value) = entry.encode();

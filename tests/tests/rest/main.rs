@@ -8,6 +8,7 @@ mod lifecycle;
 mod observing;
 mod offsets;
 mod plugins;
+mod sharing;
 mod workers;
 
 use std::collections::BTreeMap;

@@ -21,7 +21,7 @@ pub(crate) async fn start(bootstrap: &str, group: &str) -> Result<(Worker, Rest)
     Ok((worker, rest))
 }
 
-fn settings(folder: &Path, bootstrap: &str, group: &str) -> Result<WorkerConfig> {
+pub(crate) fn settings(folder: &Path, bootstrap: &str, group: &str) -> Result<WorkerConfig> {
     let text = format!(
         "group.id = \"{group}\"\noffset.storage.topic = \"{group}-offsets\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
     );
@@ -32,7 +32,7 @@ fn settings(folder: &Path, bootstrap: &str, group: &str) -> Result<WorkerConfig>
 }
 
 /// Waits until a worker answers as it should.
-async fn until(rest: &Rest, path: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(crate) async fn until(rest: &Rest, path: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
     wait::until(what, wait::WITHIN, async || {
         let answer = rest.get(path).await?;
         let seen = answer.json().unwrap_or_default();
@@ -76,6 +76,29 @@ async fn any_worker_answers_for_all() -> Result<()> {
     let names = [json!(one.address()), json!(two.address())];
     ensure!(workers.len() == 4 && workers.iter().all(|worker| names.contains(worker)), "{seen}");
     second.read(&loud, 1).await?;
+
+    // So is what only the worker knows that runs a task.
+    for rest in [&one, &two] {
+        let all_run = |all: &Value| {
+            let tasks = all["connectors"][0]["tasks"].as_array().cloned().unwrap_or_default();
+            let count = |name: &Value| tasks.iter().filter(|task| task["worker_id"] == *name).count();
+            let records: u64 = tasks.iter().filter_map(|task| task["progress"]["records_in"].as_u64()).sum();
+            let run = tasks.iter().all(|task| task["state"] == "RUNNING");
+            run && names.iter().all(|name| count(name) > 0) && tasks.len() == 4 && records == 1
+        };
+        let all = until(rest, "/v1/status", "all tasks and what they did", all_run).await?;
+        ensure!(all["connectors"][0]["state"] == "RUNNING" && all["connectors"][0]["reason"].is_null(), "{all}");
+        until(rest, "/connectors/shout/topics", "both topics", |topics| {
+            topics["shout"]["topics"] == json!([loud, quiet])
+        })
+        .await?;
+        for task in seen["tasks"].as_array().into_iter().flatten() {
+            let path = format!("/v1/connectors/shout/tasks/{}", task["id"]);
+            let trace = rest.get(&format!("{path}/trace")).await?.expect(200)?;
+            ensure!(trace["state"] == "RUNNING", "{trace}");
+            ensure!(rest.get(&format!("{path}/logs")).await?.expect(200)?["lines"].is_array());
+        }
+    }
 
     // What one was told all do.
     ensure!(two.send(Method::PUT, "/connectors/shout/pause", None).await?.status == 202);

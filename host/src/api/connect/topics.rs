@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::app::App;
+use crate::api::asking::{Ask, forget_topics, topics};
 use crate::api::error::Path;
 
 /// Topics.
@@ -18,7 +19,7 @@ pub(in crate::api) struct ActiveTopics {
     topics: BTreeSet<String>,
 }
 
-/// The topics that a connector has read or written on this worker since it was started last, or since they were reset.
+/// The topics that a connector has read or written, on any worker that lives, since these were reset.
 #[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "connect",
     params(("connector" = String, Path)), responses(
         (status = 200, body = BTreeMap<String, ActiveTopics>),
@@ -27,8 +28,10 @@ pub(in crate::api) async fn get(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Json<BTreeMap<String, ActiveTopics>> {
-    let tasks = app.connector(&name).map(|connector| connector.tasks).unwrap_or_default();
-    let topics = tasks.iter().flat_map(|task| task.progress.topics()).map(|topic| topic.to_string()).collect();
+    let own = app.connector(&name).map(|connector| topics(&connector)).unwrap_or_default();
+    let others = app.ask_all(&Ask::Topics { connector: name.clone() }).await;
+    let others = others.into_iter().filter_map(|told| serde_json::from_value::<Vec<String>>(told).ok()).flatten();
+    let topics = own.into_iter().chain(others).collect();
     Json(BTreeMap::from([(name, ActiveTopics { topics })]))
 }
 
@@ -38,8 +41,7 @@ pub(in crate::api) async fn get(
         (status = 202, description = "They are forgotten"),
     ))]
 pub(in crate::api) async fn reset(State(app): State<App>, Path(name): Path<String>) -> StatusCode {
-    if let Some(connector) = app.connector(&name) {
-        connector.tasks.iter().for_each(|task| task.progress.forget_topics());
-    }
+    forget_topics(&app, &name);
+    app.ask_all(&Ask::ForgetTopics { connector: name }).await;
     StatusCode::ACCEPTED
 }

@@ -10,6 +10,9 @@ use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use status::task;
+pub(super) use tasks::Trace;
+
 use super::app::App;
 use crate::discovery::MAX_PLUGIN_BYTES;
 

@@ -17,10 +17,11 @@ use utoipa::ToSchema;
 
 use crate::api::app::App;
 use crate::api::error::{ApiError, ErrorBody, Path};
+use crate::control::sharing::folder::file_name;
 use crate::control::{RefusedPlugin, Status, World};
 use crate::digest::Digest;
 use crate::plugins::{Plugin, inspect};
-use crate::storage::Entry;
+use crate::storage::{Entry, PluginKey};
 use crate::text::one_line;
 use crate::trust::Signer;
 use crate::whole_file;
@@ -248,11 +249,10 @@ fn exact<'w>(world: &'w World, name: &str, version: &Version) -> Option<&'w Arc<
     world.registry.find(name, None, |plugin| plugin.manifest().version == *version)
 }
 
-/// Where an upload goes. Names of plugins are made of letters that files may have.
+/// Where an upload goes.
 fn file_of(app: &App, name: &str, version: &Version) -> PathBuf {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-    let stem: String = format!("{name}-{version}").chars().map(plain).collect();
-    app.worker.plugins.join(format!("{}.wasm", stem.trim_start_matches('.')))
+    let key = PluginKey { name: name.to_owned(), version: version.clone() };
+    app.worker.plugins.join(file_name(&key))
 }
 
 fn versions(status: &Status, name: &str) -> PluginVersions {

@@ -3,11 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::app::App;
+use crate::api::asking::Ask;
 use crate::api::error::{ApiError, ErrorBody, Path, Query};
 use crate::api::logs::LogLine;
+use crate::control::TaskStatus;
 
 /// How many lines are answered where nobody says.
 const LINES: usize = 200;
@@ -40,25 +43,38 @@ pub(in crate::api) struct Trace {
     backtrace: Option<String>,
 }
 
-/// What a task and its plugins logged lately on this worker. Lines that the worker does not log are not kept either.
+impl Trace {
+    /// That of a task of this worker.
+    pub(in crate::api) fn of(task: &TaskStatus) -> Self {
+        Self { state: task.state.to_string(), trace: task.trace.clone(), backtrace: task.progress.backtrace() }
+    }
+}
+
+/// What a task and its plugins logged lately on the worker that runs it. Lines that the worker does not log are not kept either.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/tasks/{task}/logs", tag = "sandbar",
     params(("connector" = String, Path), ("task" = u32, Path), Limit), responses(
         (status = 200, body = LogLines),
         (status = 400, body = ErrorBody),
         (status = 404, body = ErrorBody),
+        (status = 503, body = ErrorBody, description = "The worker that runs it does not answer"),
     ))]
 pub(in crate::api) async fn logs(
     State(app): State<App>,
     Path((name, task)): Path<(String, u32)>,
     Query(Limit { limit }): Query<Limit>,
-) -> Result<Json<LogLines>, ApiError> {
+) -> Result<Json<Value>, ApiError> {
     let connector = app.known(&name)?;
-    let logged = app.logs.of(&name, u64::from(task), limit.map_or(LINES, |limit| limit as usize));
+    let limit = limit.map_or(LINES, |limit| limit as usize);
+    let known = connector.tasks.iter().find(|known| known.id == task);
+    if let Some(worker) = app.runs_elsewhere(&name, known) {
+        return Ok(Json(app.ask(&worker, &Ask::Logs { connector: name, task, limit }).await?));
+    }
+    let lines = app.logs.of(&name, u64::from(task), limit);
     // One that is gone may have left lines.
-    if logged.is_empty() && !connector.tasks.iter().any(|known| known.id == task) {
+    if lines.is_empty() && known.is_none() {
         return Err(ApiError::not_found(format!("No status found for task {name}-{task}")));
     }
-    Ok(Json(LogLines { lines: logged }))
+    Ok(Json(json!(LogLines { lines })))
 }
 
 /// Why a task is in its state.
@@ -66,13 +82,17 @@ pub(in crate::api) async fn logs(
     params(("connector" = String, Path), ("task" = u32, Path)), responses(
         (status = 200, body = Trace),
         (status = 404, body = ErrorBody),
+        (status = 503, body = ErrorBody, description = "The worker that runs it does not answer"),
     ))]
 pub(in crate::api) async fn trace(
     State(app): State<App>,
     Path((name, number)): Path<(String, u32)>,
-) -> Result<Json<Trace>, ApiError> {
+) -> Result<Json<Value>, ApiError> {
     let connector = app.known(&name)?;
-    let task = connector.tasks.into_iter().find(|task| task.id == number);
+    let task = connector.tasks.iter().find(|task| task.id == number);
     let task = task.ok_or_else(|| ApiError::not_found(format!("No status found for task {name}-{number}")))?;
-    Ok(Json(Trace { state: task.state.to_string(), trace: task.trace, backtrace: task.progress.backtrace() }))
+    match app.runs_elsewhere(&name, Some(task)) {
+        Some(worker) => Ok(Json(app.ask(&worker, &Ask::Trace { connector: name, task: number }).await?)),
+        None => Ok(Json(json!(Trace::of(task)))),
+    }
 }

@@ -35,8 +35,11 @@ keys! {
     /// The public keys whose signatures count: minisign's lines of base64, or paths of `.pub` files, which are read when
     /// the worker starts. With keys, a plugin whose signature is by another key or wrong is refused.
     PLUGINS_SIGNATURE_KEYS = "plugins.signature.keys", Kind::PublicKeys, None, NONE;
+    /// Whether workers of one group share their plugins: a file that is dropped at one comes to all, and one that is taken
+    /// away goes everywhere. The embedded broker has one worker.
+    PLUGINS_SHARED = "plugins.shared", Kind::Flag, Some("true"), NONE;
     /// The name of the worker group. Workers of one group on one Kafka share the tasks of their connectors, and need the
-    /// same plugins and definitions; it is the first part of transactional ids.
+    /// same definitions; it is the first part of transactional ids.
     GROUP_ID = "group.id", Kind::Text, Some("sandbar"), NONE;
     /// How often the folder is looked through even if nothing announced a change, in milliseconds.
     SCAN_INTERVAL_MS = "scan.interval.ms", Kind::Millis(10, DAY), Some("5000"), NONE;
@@ -54,6 +57,9 @@ keys! {
     /// The topic in which the workers of a group say what they run, in Kafka Connect's format. Each group has one of its own;
     /// without it, `sandbar-status-<group.id>`. The embedded broker needs none.
     STATUS_STORAGE_TOPIC = "status.storage.topic", Kind::Topic, None, NONE;
+    /// The topic by which the workers of a group share their plugins. Each group has one of its own; without it,
+    /// `sandbar-plugins-<group.id>`. The embedded broker needs none.
+    PLUGIN_STORAGE_TOPIC = "plugin.storage.topic", Kind::Topic, None, NONE;
 
     /// Properties of librdkafka, for every client. With `bootstrap.servers` the worker uses Kafka, without any property
     /// its embedded broker. References to secrets are resolved when the worker starts.
