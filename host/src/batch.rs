@@ -3,6 +3,7 @@
 //! Consumers build it, guests read a copy of it, producers take slices of it. There is no other record type.
 
 use bytes::Bytes;
+use sandbar_abi::frame::RecordBuilder;
 use sandbar_abi::{Frame, FrameBuilder, FrameError, Record};
 
 /// An owned, checked frame. Cloning it is cheap.
@@ -75,8 +76,8 @@ pub struct Copier {
 }
 
 impl Copier {
-    /// Appends a copy of a record, which names `input` as the record it was made from.
-    pub fn copy(&mut self, to: &mut FrameBuilder, record: &Record<'_>, input: Option<u32>) {
+    /// Appends a copy of a record, which names `input` as the record it was made from. More can be set on what this returns.
+    pub fn copy<'b>(&mut self, to: &'b mut FrameBuilder, record: &Record<'_>, input: Option<u32>) -> RecordBuilder<'b> {
         let place = match (record.topic_partition_index, record.topic_partition) {
             (Some(old), Some(tp)) => {
                 let old = old as usize;
@@ -87,6 +88,6 @@ impl Copier {
             }
             _ => None,
         };
-        to.copy(record, place, input);
+        to.copy(record, place, input)
     }
 }

@@ -104,8 +104,9 @@ impl FrameBuilder {
         RecordBuilder { frame: self, start }
     }
 
-    /// Appends a copy of a record of another frame. The topic-partition is an index into *this* frame.
-    pub fn copy(&mut self, from: &Record<'_>, topic_partition: Option<u32>, input: Option<u32>) {
+    /// Appends a copy of a record of another frame; more can be set on what this returns. The topic-partition is an index
+    /// into *this* frame.
+    pub fn copy(&mut self, from: &Record<'_>, topic_partition: Option<u32>, input: Option<u32>) -> RecordBuilder<'_> {
         let mut to = self.record(from.key, from.value);
         if let Some(offset) = from.offset {
             to.offset(offset);
@@ -125,6 +126,7 @@ impl FrameBuilder {
         for (name, value) in from.headers {
             to.header(name, value);
         }
+        to
     }
 
     /// Says what became of an input record.
