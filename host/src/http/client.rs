@@ -31,7 +31,7 @@ const MAX_SERVERS: usize = 16;
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 
 /// Who asks, unless the guest says so itself; some servers refuse who does not.
-const AGENT: &str = concat!("sandbar/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("sandbar/", env!("CARGO_PKG_VERSION"));
 
 /// What a client may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

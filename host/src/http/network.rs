@@ -3,15 +3,18 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tracing::warn;
+use url::Url;
 
 use super::client::{Client, Policy};
 use super::inject::Injection;
+use super::post::Poster;
 use super::resolver::{Lookup, System};
 
 /// The largest file of certificates, in bytes: ten times what systems ship.
@@ -66,11 +69,24 @@ impl Network {
 
     /// A client with connections of its own.
     pub async fn client(&self, policy: Policy, injections: Vec<Injection>) -> Result<Client, NetworkError> {
+        Client::new(self.tls().await?, Arc::clone(&self.0.lookup), policy, injections)
+    }
+
+    /// What the host itself sends with, to one URL.
+    pub async fn poster(
+        &self,
+        url: Url,
+        headers: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Poster, NetworkError> {
+        Poster::new(self.tls().await?, url, headers, timeout)
+    }
+
+    async fn tls(&self) -> Result<ClientConfig, NetworkError> {
         let shared = Arc::clone(&self.0);
         let read = tokio::task::spawn_blocking(move || shared.tls.get_or_init(|| tls(&shared.own)).clone());
         let failed = NetworkError::Client;
-        let tls = read.await.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
-        Client::new(tls, Arc::clone(&self.0.lookup), policy, injections)
+        read.await.map_err(|error| failed(error.to_string()))?.map_err(failed)
     }
 }
 
