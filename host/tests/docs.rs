@@ -288,6 +288,8 @@ fn value(kind: Kind) -> String {
         Kind::PublicKeys => "public keys".to_owned(),
         Kind::Hosts => "hosts".to_owned(),
         Kind::Address => "`host:port`, or `none`".to_owned(),
+        Kind::Endpoint => "URL, or `none`".to_owned(),
+        Kind::Ratio => "number, 0 to 1".to_owned(),
         Kind::Addresses => "addresses".to_owned(),
         Kind::Properties => "properties".to_owned(),
     }

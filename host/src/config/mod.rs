@@ -21,6 +21,8 @@ mod shown;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tracing;
+mod tracing_env;
 mod tree;
 mod trust;
 mod worker;
@@ -36,5 +38,7 @@ pub use property::{PropertyInfo, properties_of};
 pub use rest::{CredentialConfig, NOWHERE, ProofConfig, RestConfig, TlsConfig};
 pub use secrets::{Properties, Secret, SecretSource, SecretValue, SystemSecrets};
 pub use shown::reveal;
+pub use tracing::{Endpoint, Ratio, TracingConfig};
+pub use tracing_env::TracingOptions;
 pub use trust::public_key;
 pub use worker::{BrokerConfig, Limits, LocalConfig, LogConfig, LogFormat, Synchronous, WorkerConfig};

@@ -12,6 +12,7 @@ use super::keys::{self, WORKER_KEYS};
 use super::reader::{self, Reader};
 use super::rest::{self, RestConfig};
 use super::secrets::{self, Properties};
+use super::tracing::{self, TracingConfig};
 use super::tree::{self, Field};
 use super::{read_toml, suggest, trust};
 use crate::broker::{CleanupPolicy, TopicSettings};
@@ -57,6 +58,8 @@ pub struct WorkerConfig {
     pub http_ca_file: Option<PathBuf>,
     /// The REST interface.
     pub rest: RestConfig,
+    /// What is traced, and where that is sent.
+    pub tracing: TracingConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// How often the folder is looked through.
@@ -206,6 +209,7 @@ fn read(reader: &mut Reader<'_>) -> WorkerConfig {
         },
         rest: rest::read(reader),
         http_ca_file: reader.path(&keys::HTTP_CA_FILE),
+        tracing: tracing::read(reader),
         log: LogConfig {
             level: reader.text(&keys::LOG_LEVEL).unwrap_or_default(),
             format: match reader.text(&keys::LOG_FORMAT).as_deref() {

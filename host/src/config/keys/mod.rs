@@ -83,6 +83,10 @@ pub enum Kind {
     Addresses,
     /// A host and a port, as `127.0.0.1:8083`, or `none`.
     Address,
+    /// A URL of `http` or `https`, as `http://127.0.0.1:4318`, or `none`.
+    Endpoint,
+    /// A share from 0 to 1, as `0.1`.
+    Ratio,
     /// Properties that are passed on as they are.
     Properties,
 }
@@ -149,6 +153,8 @@ impl Kind {
         match self {
             Self::Text | Self::Path | Self::Names | Self::Properties => Ok(()),
             Self::Address => address(text),
+            Self::Endpoint => endpoint(text),
+            Self::Ratio => ratio(text),
             Self::Flag => one_of(&["true", "false"], &text.to_ascii_lowercase()),
             Self::Integer(min, max) => within(text, min, max, ""),
             Self::Millis(min, max) => within(text, min, max, " of milliseconds"),
@@ -224,6 +230,31 @@ fn address(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("\"{text}\" is not HOST:PORT, as in 127.0.0.1:8083"))
+}
+
+/// The text is not repeated: it may hold what was meant for nobody.
+fn endpoint(text: &str) -> Result<(), String> {
+    if text == super::rest::NOWHERE {
+        return Ok(());
+    }
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let Some(url) = url else {
+        return Err("must be a URL of http or https, as http://127.0.0.1:4318, or none".to_owned());
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not have a user or a password in it: credentials belong into a header".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must end with its path: a query or a fragment has no place in it".to_owned());
+    }
+    Ok(())
+}
+
+fn ratio(text: &str) -> Result<(), String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(()),
+        _ => Err(format!("must be a number from 0 to 1, not \"{text}\"")),
+    }
 }
 
 fn directory(text: &str) -> Result<(), String> {
@@ -303,6 +334,9 @@ mod tests {
             (Kind::Hosts, "http://*.example.com:8080"),
             (Kind::Addresses, "10.1.0.0/16"),
             (Kind::Addresses, "::1"),
+            (Kind::Endpoint, "https://otlp.example.com/otlp"),
+            (Kind::Endpoint, "none"),
+            (Kind::Ratio, "0.25"),
         ];
         for (kind, text) in good {
             assert_eq!(kind.check(text), Ok(()), "{text}");
@@ -328,6 +362,11 @@ mod tests {
             (Kind::Hosts, "https://example.com/"),
             (Kind::Addresses, "10.1.0.0/33"),
             (Kind::Addresses, "localhost"),
+            (Kind::Endpoint, "localhost:4318"),
+            (Kind::Endpoint, "http://me:pw@localhost:4318"),
+            (Kind::Endpoint, "http://localhost:4318?key=1"),
+            (Kind::Ratio, "1.1"),
+            (Kind::Ratio, "NaN"),
         ];
         for (kind, text) in bad {
             assert!(kind.check(text).is_err(), "{text}");

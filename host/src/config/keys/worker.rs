@@ -146,8 +146,23 @@ keys! {
     /// secrets are resolved when the worker starts.
     AUTH_PASSWORD = "auth.<alias>.password", Kind::Text, None, NONE;
 
-    /// A file of certificates in PEM that are trusted besides those of the system, when plugins send requests by HTTPS.
+    /// A file of certificates in PEM that are trusted besides those of the system, when plugins send requests by HTTPS and
+    /// when traces are sent.
     HTTP_CA_FILE = "http.ca.file", Kind::Path, None, NONE;
+
+    /// Where traces are sent, by OTLP over HTTP: a collector, as `http://127.0.0.1:4318`; `/v1/traces` is added. `none`:
+    /// nowhere. Without it, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` of the environment; without
+    /// these nothing is traced.
+    TRACING_ENDPOINT = "tracing.endpoint", Kind::Endpoint, None, NONE;
+    /// Headers that are sent along, as `tracing.headers.authorization`; they may refer to secrets, which are resolved when the
+    /// worker starts. Without any, those in `OTEL_EXPORTER_OTLP_TRACES_HEADERS` or `OTEL_EXPORTER_OTLP_HEADERS`.
+    TRACING_HEADERS = "tracing.headers.*", Kind::Properties, None, NONE;
+    /// The share of the traces that begin here that is recorded, from 0 to 1. Those that others have begun are recorded where
+    /// others do. Without it, what `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` say; without these, all.
+    TRACING_SAMPLING_RATIO = "tracing.sampling.ratio", Kind::Ratio, None, NONE;
+    /// What the worker is called in traces. Without it, `OTEL_SERVICE_NAME`, or `service.name` of
+    /// `OTEL_RESOURCE_ATTRIBUTES`, or `sandbar`.
+    TRACING_SERVICE_NAME = "tracing.service.name", Kind::Text, None, NONE;
 
     /// The least severe messages that are logged.
     LOG_LEVEL = "log.level", Kind::OneOf(&["off", "error", "warn", "info", "debug", "trace"]), Some("info"), NONE;
