@@ -20,6 +20,7 @@ pub mod plugins;
 pub mod sandbox;
 pub mod storage;
 pub mod task;
+pub mod telemetry;
 mod text;
 pub mod trust;
 mod whole_file;
