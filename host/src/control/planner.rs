@@ -18,6 +18,7 @@ use crate::http::{Injection, Network};
 use crate::plugins::Plugin;
 use crate::sandbox::{Grants, Identity, Instance, Ledger, Limits, LogQuota, OpenSpec};
 use crate::task::{DeadLetterPlan, ErrorPolicy, Pace, Plan, StagePlan};
+use crate::telemetry::Tracer;
 use crate::text::one_line;
 
 /// The plugins a connector runs with.
@@ -45,6 +46,7 @@ pub(super) async fn plan(
     plugins: Plugins,
     worker: Arc<WorkerConfig>,
     network: Network,
+    tracer: Tracer,
 ) -> Result<Vec<Plan>, String> {
     let own = stage("", &settings.plugin, &plugins.own, &network).await?;
     let mut transforms = Vec::new();
@@ -75,6 +77,7 @@ pub(super) async fn plan(
             topic_settings: settings.topic_settings.clone(),
             consumer_overrides: consumer_overrides.clone(),
             producer_overrides: producer_overrides.clone(),
+            tracer: tracer.clone(),
         })
     });
     plans.collect()

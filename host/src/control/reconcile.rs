@@ -86,8 +86,10 @@ impl Supervisor {
         connector.current = Some(setup.clone());
         let (planning, connector, worker, network, events) =
             (self.counter, name.to_owned(), Arc::clone(&self.worker), self.network.clone(), self.events.clone());
+        let tracer = self.tracer.clone();
         self.work.spawn(async move {
-            let result = planner::plan(Arc::clone(&setup.settings), setup.plugins.clone(), worker, network).await;
+            let (settings, plugins) = (Arc::clone(&setup.settings), setup.plugins.clone());
+            let result = planner::plan(settings, plugins, worker, network, tracer).await;
             // The supervisor is gone only when the host stops.
             let _ = events.send(Event::Planned { connector, planning, setup: Box::new(setup), result });
         });

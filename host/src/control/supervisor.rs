@@ -29,6 +29,7 @@ use crate::http::Network;
 use crate::plugins::{Load, LoadError, Plugin, Registry};
 use crate::storage::{ConfigStorage, Configs, Place};
 use crate::task::{self, Plan, TaskEnd, TaskError};
+use crate::telemetry::Tracer;
 
 /// Something that happened elsewhere.
 pub(super) enum Event {
@@ -48,6 +49,7 @@ pub struct Supervisor {
     pub(super) loader: Arc<dyn Load>,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) network: Network,
+    pub(super) tracer: Tracer,
     pub(super) registry: Registry,
     /// Definitions by file. The first file to name a connector defines it.
     pub(super) definitions: BTreeMap<PathBuf, Definition>,
@@ -112,6 +114,7 @@ impl Supervisor {
             loader: Arc::new(loader),
             broker,
             network,
+            tracer: Tracer::default(),
             registry: Registry::default(),
             definitions: BTreeMap::new(),
             connectors: BTreeMap::new(),
@@ -146,6 +149,13 @@ impl Supervisor {
     #[must_use]
     pub fn keeping(mut self, kept: KeptVersions) -> Self {
         self.kept = kept;
+        self
+    }
+
+    /// Has its tasks traced.
+    #[must_use]
+    pub fn tracing(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
         self
     }
 

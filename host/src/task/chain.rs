@@ -9,6 +9,7 @@ use sandbar_abi::status::CloseReason;
 use sandbar_abi::{Disposition, FrameBuilder, Record};
 
 use super::TaskError;
+use super::carry;
 use super::context::{Context, Waited};
 use super::dead_letter::Failure;
 use super::stage::Stage;
@@ -92,7 +93,11 @@ impl Chain {
             }
             (batch, _) => batch,
         };
-        Ok(Applied { output: output.filter(|b| !b.is_empty()), failures })
+        let mut output = output.filter(|b| !b.is_empty());
+        if context.plan.tracer.is_on() {
+            output = output.map(|batch| carry::inherit(batch, input));
+        }
+        Ok(Applied { output, failures })
     }
 }
 
@@ -212,10 +217,12 @@ async fn call(
     let mut fresh = false;
     loop {
         context.progress.add_call();
+        let begun = context.trace.call(stage);
         let called = match stage.instance().await {
             Ok(instance) => instance.transform(batch, place.clone()).await,
             Err(error) => Err(error),
         };
+        context.trace.called(begun, stage, "transform", called.as_ref());
         match called {
             Err(error) if !error.kind.spares_instance() => {
                 stage.discard(&error);

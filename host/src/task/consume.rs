@@ -71,7 +71,10 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
                     }
                     context.progress.begin(Step::Call);
                     context.in_hand = Some(batch.partition.clone());
-                    delivery.deliver(context, batch).await?;
+                    context.trace.consumed(batch);
+                    let delivered = delivery.deliver(context, batch).await;
+                    context.trace.done(delivered.as_ref());
+                    delivered?;
                     context.in_hand = None;
                     let gone = context.take_let_go();
                     if !gone.is_empty() {

@@ -17,6 +17,7 @@ use super::pending::Pending;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::stage::Stage;
+use super::trace::{self, Trace};
 use super::{TaskEnd, TaskError};
 use crate::batch::Batch;
 use crate::broker::{Broker, BrokerErrorKind, Consumed, Output, Session, SessionSpec, TopicPartition};
@@ -33,6 +34,8 @@ pub(super) struct Context {
     pub(super) plan: Arc<Plan>,
     pub(super) session: Box<dyn Session>,
     pub(super) progress: Arc<Progress>,
+    /// Its spans.
+    pub(super) trace: Trace,
     /// Whether to commit after every batch, because the task failed on one before.
     pub(super) careful: bool,
     /// Records committed carefully.
@@ -74,6 +77,7 @@ impl Context {
         };
         let session = broker.session(spec).await?;
         Ok(Self {
+            trace: Trace::new(&plan),
             plan,
             session,
             progress,
@@ -125,7 +129,16 @@ impl Context {
     }
 
     /// Hands records to the open transaction. Those the broker will never take are failures.
-    pub(super) async fn stage(&mut self, mut batch: Batch, input: &Batch) -> Result<(), TaskError> {
+    pub(super) async fn stage(&mut self, batch: Batch, input: &Batch) -> Result<(), TaskError> {
+        let mut span = self.trace.send(batch.len());
+        let staged = self.hand_over(batch, input).await;
+        if let Err(error) = &staged {
+            trace::fail(&mut span, error);
+        }
+        staged
+    }
+
+    async fn hand_over(&mut self, mut batch: Batch, input: &Batch) -> Result<(), TaskError> {
         let Some(topic) = self.plan.output_topic.clone() else { return Ok(()) };
         // Where the records that are left stood in the batch as it was given.
         let mut places: Vec<usize> = (0..batch.len()).collect();
@@ -181,7 +194,12 @@ impl Context {
                 first.message
             )));
         }
-        let Some(queue) = self.plan.errors.dead_letters.clone() else {
+        let queue = self.plan.errors.dead_letters.clone();
+        for failure in &failures {
+            let topic = queue.as_ref().map(|queue| &*queue.topic);
+            self.trace.set_aside(topic, || place(&frame, failure.input), failure);
+        }
+        let Some(queue) = queue else {
             failures.iter().for_each(|_| self.progress.add_dropped());
             return Ok(());
         };
@@ -254,6 +272,15 @@ impl Context {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
+        let mut span = self.trace.commit(pending.records);
+        let committed = self.make_durable(pending).await;
+        if let Err(error) = &committed {
+            trace::fail(&mut span, error);
+        }
+        committed
+    }
+
+    async fn make_durable(&mut self, pending: Pending) -> Result<(), TaskError> {
         self.progress.begin(Step::Commit);
         let records = pending.records;
         let commit = pending.into_commit();

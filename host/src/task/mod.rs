@@ -5,6 +5,7 @@
 
 mod activity;
 mod backoff;
+mod carry;
 mod chain;
 mod consume;
 mod context;
@@ -17,6 +18,7 @@ mod progress;
 mod sink;
 mod source;
 mod stage;
+mod trace;
 mod transform;
 
 pub use activity::Step;

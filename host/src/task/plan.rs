@@ -8,6 +8,7 @@ use sandbar_abi::manifest::Kind;
 
 use crate::broker::{Input, TopicSettings};
 use crate::sandbox::{Compiled, Grants, Limits};
+use crate::telemetry::Tracer;
 
 /// What a task is told to do.
 pub struct Plan {
@@ -39,6 +40,8 @@ pub struct Plan {
     pub consumer_overrides: BTreeMap<String, String>,
     /// `producer.override.*`
     pub producer_overrides: BTreeMap<String, String>,
+    /// Makes its spans.
+    pub tracer: Tracer,
 }
 
 /// Room for the commit itself, and for a machine that is busy.

@@ -190,10 +190,12 @@ impl SinkPump {
         let mut fresh = false;
         loop {
             context.progress.add_call();
+            let begun = context.trace.call(&self.sink);
             let called = match self.sink.instance().await {
                 Ok(instance) => instance.write(records).await,
                 Err(error) => Err(error),
             };
+            context.trace.called(begun, &self.sink, "write", called.as_ref());
             match called {
                 Err(error) if !error.kind.spares_instance() => {
                     self.sink.discard(&error);
@@ -235,10 +237,12 @@ impl SinkPump {
     async fn flush(&mut self, context: &mut Context) -> Result<(), TaskError> {
         let mut hold = context.hold(None);
         loop {
+            let begun = context.trace.call(&self.sink);
             let flushed = match self.sink.instance().await {
                 Ok(instance) => instance.flush().await,
                 Err(error) => Err(error),
             };
+            context.trace.called(begun, &self.sink, "flush", flushed.as_ref());
             match flushed {
                 Ok(()) => {
                     self.unflushed = false;

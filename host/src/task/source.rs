@@ -64,7 +64,12 @@ impl SourcePump {
                 return Ok(TaskEnd::Stopped);
             }
             context.progress.begin(Step::Call);
-            let reply = match self.poll(context).await {
+            let begun = context.trace.call(&self.source);
+            let polled = self.poll(context).await;
+            if let Err(error) = &polled {
+                context.trace.poll_failed(begun, &self.source, error);
+            }
+            let reply = match polled {
                 Ok(reply) => reply,
                 Err(error) if error.kind.spares_instance() => {
                     self.commit(context).await?;
@@ -79,7 +84,10 @@ impl SourcePump {
             let idle = reply.output.is_none();
             if let Some(output) = reply.output {
                 self.batches += 1;
-                self.deliver(context, output).await?;
+                let output = context.trace.polled(begun, &self.source, output);
+                let delivered = self.deliver(context, output).await;
+                context.trace.done(delivered.as_ref());
+                delivered?;
             }
             context.absorb(std::iter::once(&mut self.source).chain(&mut self.chain.stages));
             if reply.end_of_data {

@@ -77,6 +77,16 @@ impl Stage {
         &self.spec.identity.plugin
     }
 
+    /// The plugin's version.
+    pub(super) fn version(&self) -> &str {
+        &self.spec.identity.version
+    }
+
+    /// How much fuel its instances have used so far.
+    pub(super) fn fuel(&self) -> u64 {
+        self.spec.meter.usage().fuel
+    }
+
     /// The live instance, opened if there is none.
     pub(super) async fn instance(&mut self) -> Result<&mut Instance, CallError> {
         if let Guest::Gone(_) = self.guest {
