@@ -25,6 +25,7 @@ use crate::http::Network;
 use crate::plugins::Loader;
 use crate::sandbox::{Cache, Engine};
 use crate::storage::{Place, PluginTopic, StatusTopic, Statuses};
+use crate::telemetry::{self, Exporting, Sampling, Tracer};
 use crate::text::one_line;
 
 /// The broker a worker's configuration names. Kafka need not be up yet.
@@ -120,6 +121,7 @@ pub async fn run_on(
     };
     let broker = wrap(broker(&worker).await?);
     let network = Network::new(worker.http_ca_file.as_deref())?;
+    let (tracer, exporting) = tracing(&worker, &network, folder.worker()).await?;
     info!(broker = broker.describe(), plugins = %worker.plugins.display(), "sandbar {} starts", env!("CARGO_PKG_VERSION"));
     let discovery = Discovery::new(&worker.plugins, worker.scan_interval)
         .with_context(|| format!("plugin folder {} cannot be followed", worker.plugins.display()))?;
@@ -131,7 +133,7 @@ pub async fn run_on(
     });
     let (loader, kept) = opened.await??;
     let supervisor = Supervisor::new(Arc::clone(&worker), loader, Arc::clone(&broker), network, placement);
-    let supervisor = supervisor.keeping(kept);
+    let supervisor = supervisor.keeping(kept).tracing(tracer.clone());
     let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
     let is_secure = worker.rest.tls.is_some();
     let worker_id = address.map_or_else(
@@ -173,6 +175,7 @@ pub async fn run_on(
         lags: Lags::default(),
         statuses: Statuses::default(),
         status_topic: status_topic.clone(),
+        tracer,
         is_secure,
     });
     attend(Running { handle, address });
@@ -185,7 +188,35 @@ pub async fn run_on(
         // Nobody waits for long: the others learn it by its silence, too.
         let _ = tokio::time::timeout(LEAVE_WITHIN, topic.leave()).await;
     }
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
     Ok(drained)
+}
+
+/// How long a request to a collector may take: what OpenTelemetry says.
+const EXPORT_WITHIN: Duration = Duration::from_secs(10);
+
+/// What makes spans, and what sends them; by default neither does anything.
+async fn tracing(
+    worker: &WorkerConfig,
+    network: &Network,
+    instance: &str,
+) -> anyhow::Result<(Tracer, Option<Exporting>)> {
+    let (options, warnings) = worker.tracing.resolve(&SystemSecrets)?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let Some(options) = options else { return Ok((Tracer::default(), None)) };
+    let url = options.url.parse().context("tracing.endpoint")?;
+    let headers: Vec<_> =
+        options.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+    let poster = network.poster(url, &headers, EXPORT_WITHIN).await.context("tracing")?;
+    info!(collector = poster.url().as_str(), "traces are sent");
+    let sampling = Sampling { ratio: options.ratio.get(), follows: options.follows };
+    let options = telemetry::Options { service_name: options.service_name, instance: instance.to_owned(), sampling };
+    let (tracer, exporting) = telemetry::start(&options, poster);
+    Ok((tracer, Some(exporting)))
 }
 
 /// What others call a worker that listens there.

@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::config::WorkerConfig;
 use crate::control::{ConnectorStatus, Handle, Status};
 use crate::storage::{StatusTopic, Statuses};
+use crate::telemetry::Tracer;
 
 /// See the module. Clones are the same.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct Parts {
     pub statuses: Statuses,
     /// Where this worker says what it runs; nothing: it is alone.
     pub status_topic: Option<StatusTopic>,
+    /// Counts spans, where there are any.
+    pub tracer: Tracer,
     /// Whether clients come by TLS.
     pub is_secure: bool,
 }

@@ -50,13 +50,15 @@ const STAGE_COUNTERS: &[StageCounter] = &[
     responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain")))]
 pub(super) async fn get(State(app): State<App>) -> Response {
     let status = app.status().borrow().clone();
-    let text = text(&status, |connector| app.lags.of(connector));
+    let text = text(&status, |connector| app.lags.of(connector), app.tracer.counts());
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
-fn text(status: &Status, lag: impl Fn(&str) -> Option<u64>) -> String {
+/// `spans` are those that were sent, and those that were dropped.
+fn text(status: &Status, lag: impl Fn(&str) -> Option<u64>, spans: Option<(u64, u64)>) -> String {
     let mut page = Page::default();
     page.worker(status);
+    page.spans(spans);
     page.connectors(status, lag);
     page.tasks(status);
     page.plugins(status);
@@ -97,6 +99,14 @@ impl Page {
             self.head("sandbar_worker_slots", "gauge", "Slots of the worker group that this worker holds.");
             self.line("sandbar_worker_slots", &[("group", &worker.group)], worker.slots as f64);
         }
+    }
+
+    fn spans(&mut self, spans: Option<(u64, u64)>) {
+        let Some((exported, dropped)) = spans else { return };
+        self.head("sandbar_spans_exported_total", "counter", "Spans that the collector has taken.");
+        self.line("sandbar_spans_exported_total", &[], exported as f64);
+        self.head("sandbar_spans_dropped_total", "counter", "Spans that the collector has not taken.");
+        self.line("sandbar_spans_dropped_total", &[], dropped as f64);
     }
 
     fn connectors(&mut self, status: &Status, lag: impl Fn(&str) -> Option<u64>) {
@@ -220,8 +230,9 @@ mod tests {
 
     #[test]
     fn an_empty_worker_has_metrics_of_its_own() {
-        let text = text(&Status::default(), |_| None);
+        let text = text(&Status::default(), |_| None, Some((1, 2)));
         assert!(text.contains("\nsandbar_worker_ready 0\n"), "{text}");
+        assert!(text.contains("\nsandbar_spans_dropped_total 2\n"), "{text}");
         // Every metric says what it is.
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let name = line.split([' ', '{']).next().unwrap();
