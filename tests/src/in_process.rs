@@ -83,6 +83,12 @@ impl Worker {
         &self.folder
     }
 
+    /// Its broker.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
     /// Gives a command.
     pub async fn tell(&self, connector: &str, command: Command) -> Result<()> {
         Ok(self.handle.tell(connector, command).await?)
