@@ -8,8 +8,13 @@ use sandbar_tests::wait::{Seen, WITHIN, until};
 
 use crate::Traced;
 
-const SOURCE: [(&str, &str); 4] =
-    [("connector.class", "datagen"), ("topic", "numbers"), ("count", "2000"), ("template", "n {{seq}}")];
+const SOURCE: [(&str, &str); 5] = [
+    ("connector.class", "datagen"),
+    ("topic", "numbers"),
+    ("count", "2000"),
+    ("rate", "100000"),
+    ("template", "n {{seq}}"),
+];
 
 /// Waits until spans were dropped.
 async fn dropped(traced: &Traced) -> Result<()> {

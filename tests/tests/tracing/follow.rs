@@ -32,7 +32,13 @@ async fn a_record_is_followed_from_its_poll_to_the_commit_of_the_sink() -> Resul
     std::fs::create_dir(&files)?;
     let files = files.to_str().context("a path")?.to_owned();
     let worker = &mut traced.worker;
-    let source = [("connector.class", "datagen"), ("topic", "quiet"), ("count", "3"), ("template", "n {{seq}}")];
+    let source = [
+        ("connector.class", "datagen"),
+        ("topic", "quiet"),
+        ("count", "3"),
+        ("rate", "1000"),
+        ("template", "n {{seq}}"),
+    ];
     worker.define("source", &source)?;
     worker.define("shout", &[("connector.class", "shout"), ("topics", "quiet"), ("topic", "loud")])?;
     let path = format!("{files}/out");
@@ -95,7 +101,13 @@ async fn what_is_left_is_sent_when_the_host_stops_by_tls_too() -> Result<()> {
     std::fs::write(&ca, authority.pem())?;
     let tracing = format!("endpoint = \"{}\"", collector.server().origin());
     let mut traced = Traced::start_trusting(&tracing, &["datagen"], Some(ca)).await?;
-    let source = [("connector.class", "datagen"), ("topic", "numbers"), ("count", "3"), ("template", "n {{seq}}")];
+    let source = [
+        ("connector.class", "datagen"),
+        ("topic", "numbers"),
+        ("count", "3"),
+        ("rate", "1000"),
+        ("template", "n {{seq}}"),
+    ];
     traced.worker.define("source", &source)?;
     traced.worker.wait("source", |source| source.state == ConnectorState::Completed).await?;
     ensure!(traced.worker.stop().await?);
