@@ -14,7 +14,7 @@ use crate::broker::Broker;
 use crate::broker::kafka::{KafkaBroker, KafkaOptions};
 use crate::broker::local::{Durability, LocalBroker, LocalOptions};
 use crate::config::{
-    BrokerConfig, CredentialConfig, LocalConfig, ProofConfig, RestConfig, Synchronous, SystemSecrets, WorkerConfig,
+    BrokerConfig, ConfigError, CredentialConfig, LocalConfig, ProofConfig, Synchronous, SystemSecrets, WorkerConfig,
     keys,
 };
 use crate::control::{Handle, KeptVersions, Placement, Supervisor, sharing};
@@ -102,7 +102,7 @@ pub async fn run_on(
     attend: impl FnOnce(Running),
     wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
 ) -> anyhow::Result<bool> {
-    let door = Door::new(door_options(&worker.rest)?)?;
+    let door = Door::new(door_options(&worker)?)?;
     let listening = match &worker.rest.listen {
         Some(_) => Some(door.listen().await?),
         None => None,
@@ -234,13 +234,14 @@ fn advertised(address: SocketAddr, host: Option<&str>) -> String {
 }
 
 /// What the configuration says of the REST interface, secrets resolved.
-fn door_options(rest: &RestConfig) -> anyhow::Result<DoorOptions> {
+pub fn door_options(worker: &WorkerConfig) -> Result<DoorOptions, ConfigError> {
+    let rest = &worker.rest;
     let credential = |CredentialConfig { name, role, proof }: &CredentialConfig| {
         let proof = match proof {
             ProofConfig::Token(token) => Proof::Token(token.resolve(&SystemSecrets)?),
             ProofConfig::Password(password) => Proof::Password(password.resolve(&SystemSecrets)?),
         };
-        anyhow::Ok(Credential { name: name.clone(), role: *role, proof })
+        Ok(Credential { name: name.clone(), role: *role, proof })
     };
     let defaults = ListenOptions::default();
     let listen = ListenOptions {
@@ -252,6 +253,8 @@ fn door_options(rest: &RestConfig) -> anyhow::Result<DoorOptions> {
             .map(|tls| TlsOptions { client_ca: tls.client_ca.clone(), ..TlsOptions::new(&tls.certificate, &tls.key) }),
         connections: rest.connections,
         idle_timeout: rest.idle_timeout,
+        // Tasks end meanwhile; what is told last shall be told before they have had their time.
+        shutdown_timeout: defaults.shutdown_timeout.min(worker.shutdown_timeout / 2),
         ..defaults
     };
     let limits = Limits {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::error::{ConfigError, ErrorKind, Origin, Warning};
+use super::error::{ConfigError, ErrorKind, Origin, Place, Warning};
 use super::keys::{self, WORKER_KEYS};
 use super::reader::{self, Reader};
 use super::rest::{self, RestConfig};
@@ -135,14 +135,23 @@ pub enum LogFormat {
 impl WorkerConfig {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), Vec<ConfigError>> {
-        let mut bytes = Vec::new();
-        let limit = MAX_WORKER_FILE_BYTES as u64 + 1;
-        let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-        if let Err(error) = read {
-            let origin = Origin { file: path.to_owned(), ..Origin::default() };
-            return Err(vec![origin.error_at(ErrorKind::Unreadable, None, error.to_string())]);
+        match bytes(path) {
+            Ok(bytes) => Self::parse(path, &bytes),
+            Err(error) => {
+                let origin = Origin { file: path.to_owned(), ..Origin::default() };
+                Err(vec![origin.error_at(ErrorKind::Unreadable, None, error.to_string())])
+            }
         }
-        Self::parse(path, &bytes)
+    }
+
+    /// Where the keys of a file are, for faults that show only when it is put to use. Of a file that cannot be read none
+    /// is known.
+    #[must_use]
+    pub fn places(path: &Path) -> BTreeMap<String, Place> {
+        let bytes = bytes(path).unwrap_or_default();
+        let text = tree::text(&Origin::default(), &bytes, MAX_WORKER_FILE_BYTES).unwrap_or_default();
+        let fields = read_toml::parse(text).unwrap_or_default();
+        tree::flatten(&fields).0.into_iter().map(|field| (field.key, field.at)).collect()
     }
 
     /// Reads the bytes of a file, and the files of public keys that it names. Relative paths in it start at the file's
@@ -159,6 +168,12 @@ impl WorkerConfig {
         errors.append(&mut reader.errors);
         if errors.is_empty() { Ok((config, reader.warnings)) } else { Err(in_order(errors)) }
     }
+}
+
+fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let (mut bytes, limit) = (Vec::new(), MAX_WORKER_FILE_BYTES as u64 + 1);
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Errors in the order of their places.

@@ -8,6 +8,7 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::error::Fault;
 use super::password::SlowHash;
 use super::presented::Presented;
 use super::role::Role;
@@ -76,18 +77,22 @@ pub(super) struct Known {
 
 impl Credentials {
     /// Makes them ready, or says all that is wrong with them.
-    pub(super) fn new(configured: &[Credential]) -> Result<Self, Vec<String>> {
+    pub(super) fn new(configured: &[Credential]) -> Result<Self, Vec<Fault>> {
         let (mut entries, mut wrong) = (Vec::<Entry>::new(), Vec::new());
         if configured.len() > MAX_CREDENTIALS {
-            wrong.push(format!("there are {} credentials, {MAX_CREDENTIALS} are allowed", configured.len()));
+            let message = format!("there are {} credentials, {MAX_CREDENTIALS} are allowed", configured.len());
+            wrong.push(Fault::new("auth", message));
         }
         for credential in configured {
+            let fault = |message: &str| {
+                Fault::new(format!("auth.{}", credential.name), format!("credential {:?} {message}", credential.name))
+            };
             match Entry::new(credential) {
                 Ok(entry) if entries.iter().any(|other| other.is_same(&entry)) => {
-                    wrong.push(format!("credential \"{}\" is the same as another one", entry.name));
+                    wrong.push(fault("is the same as another one"));
                 }
                 Ok(entry) => entries.push(entry),
-                Err(message) => wrong.push(format!("credential {:?} {message}", credential.name)),
+                Err(message) => wrong.push(fault(&message)),
             }
         }
         let slow = entries.iter().filter_map(|entry| entry.slow.as_ref());

@@ -15,13 +15,13 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use super::caller::{Peer, Visit};
-use super::connection;
 use super::error::DoorError;
 use super::guard::{Door, Guarded, Inner};
 use super::options::ListenOptions;
 use super::refused::Refused;
 use super::shares::Shares;
 use super::tls::Tls;
+use super::{check, connection};
 use crate::digest::Digest;
 
 /// The first byte of a TLS connection: a record of the handshake.
@@ -58,12 +58,9 @@ impl Door {
         let options = &self.0.listen;
         let wrong = |error| DoorError::Address { address: options.address.clone(), error };
         let addresses: Vec<_> = lookup_host(&options.address).await.map_err(wrong)?.collect();
-        let has_certificates = options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let is_open = self.0.credentials.is_empty() && !has_certificates;
-        let is_reached = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
-        if is_open && is_reached && !options.insecure {
-            return Err(DoorError::Exposed(options.address.clone()));
-        }
+        let no_credentials = self.0.credentials.is_empty();
+        check::may_listen(options, no_credentials, &addresses)?;
+        let (is_open, is_reached) = (check::is_open(options, no_credentials), check::is_reached(&addresses));
         let tls = options.tls.clone().map(|tls| Tls::open(tls, Instant::now())).transpose()?;
         let listener = TcpListener::bind(&addresses[..]).await.map_err(wrong)?;
         let address = listener.local_addr().map_err(wrong)?;

@@ -4,6 +4,7 @@
 mod audit;
 mod buckets;
 mod caller;
+mod check;
 mod connection;
 #[cfg(test)]
 mod connection_tests;
@@ -29,7 +30,7 @@ mod tls;
 
 pub use caller::{Caller, Peer};
 pub use credentials::{Credential, Proof};
-pub use error::DoorError;
+pub use error::{DoorError, Fault};
 pub use guard::{Door, Guarded};
 pub use listen::Listening;
 pub use options::{DoorOptions, Limits, ListenOptions, TlsOptions};

@@ -12,8 +12,10 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::error::Fault;
 use super::refused::{Refused, text};
 use super::role::may_change;
+use crate::config::keys;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -38,7 +40,7 @@ pub(super) struct Sites {
 
 impl Sites {
     /// The origins that may send requests, and the names this host is known by. The error says which cannot be meant.
-    pub(super) fn new(origins: &[String], hosts: &[String], strict: bool) -> Result<Self, Vec<String>> {
+    pub(super) fn new(origins: &[String], hosts: &[String], strict: bool) -> Result<Self, Vec<Fault>> {
         let wrong_origins = origins.iter().filter(|origin| !is_origin(origin)).map(|origin| match origin.as_str() {
             "*" => "\"*\" would let every page in a browser that can reach this host say what runs: \
                     name the origins"
@@ -49,6 +51,8 @@ impl Sites {
             .iter()
             .filter(|host| !is_host(host))
             .map(|host| format!("{host:?} is no name of a host, as \"sandbar.example.com\" is, without a port"));
+        let wrong_origins = wrong_origins.map(|message| Fault::new(keys::ACCESS_CONTROL_ALLOW_ORIGIN.name, message));
+        let wrong_hosts = wrong_hosts.map(|message| Fault::new(keys::REST_HOSTS.name, message));
         let wrong: Vec<_> = wrong_origins.chain(wrong_hosts).collect();
         if !wrong.is_empty() {
             return Err(wrong);

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::error::DoorError;
 use super::options::TlsOptions;
+use crate::config::keys;
 use crate::digest::Digest;
 
 /// The largest file, in bytes: a bundle of all authorities that browsers trust is a quarter of it.
@@ -46,6 +47,16 @@ impl Tls {
         let config = Arc::new(files.config(&options)?);
         let held = Held { config, content: files.content(), looked: now, problem: None };
         Ok(Self { options, held: Mutex::new(held) })
+    }
+
+    /// Everything that would keep it from being opened.
+    pub(super) fn check(options: &TlsOptions) -> Vec<DoorError> {
+        let files = options.files();
+        let unreadable: Vec<_> = files.into_iter().flatten().filter_map(|file| file.read().err()).collect();
+        if !unreadable.is_empty() {
+            return unreadable;
+        }
+        Files::read(options).and_then(|files| files.config(options)).err().into_iter().collect()
     }
 
     /// What a connection is to be encrypted with that begins now. Once in a while one waits until files are read.
@@ -102,6 +113,31 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// A file, by the key that names it.
+#[derive(Clone, Copy)]
+struct Named<'o> {
+    key: &'static str,
+    path: &'o Path,
+}
+
+impl TlsOptions {
+    fn certificate(&self) -> Named<'_> {
+        Named { key: keys::REST_TLS_CERTIFICATE.name, path: &self.certificate }
+    }
+
+    fn key(&self) -> Named<'_> {
+        Named { key: keys::REST_TLS_KEY.name, path: &self.key }
+    }
+
+    fn client_ca(&self) -> Option<Named<'_>> {
+        self.client_ca.as_deref().map(|path| Named { key: keys::REST_TLS_CLIENT_CA.name, path })
+    }
+
+    fn files(&self) -> [Option<Named<'_>>; 3] {
+        [Some(self.certificate()), Some(self.key()), self.client_ca()]
+    }
+}
+
 /// What is in the files.
 struct Files {
     certificate: Vec<u8>,
@@ -112,9 +148,9 @@ struct Files {
 impl Files {
     fn read(options: &TlsOptions) -> Result<Self, DoorError> {
         Ok(Self {
-            certificate: read(&options.certificate)?,
-            key: read(&options.key)?,
-            client_ca: options.client_ca.as_deref().map(read).transpose()?,
+            certificate: options.certificate().read()?,
+            key: options.key().read()?,
+            client_ca: options.client_ca().map(Named::read).transpose()?,
         })
     }
 
@@ -124,50 +160,53 @@ impl Files {
     }
 
     fn config(&self, options: &TlsOptions) -> Result<ServerConfig, DoorError> {
-        let chain = certificates(&options.certificate, &self.certificate)?;
+        let (certificate, key) = (options.certificate(), options.key());
+        let chain = certificate.certificates(&self.certificate)?;
         // What is wrong with a key does not say what is in it.
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| wrong(&options.key, "has no private key in PEM that can be read"))?;
+        let private = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|_| key.wrong("has no private key in PEM that can be read"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(&options.certificate, error))?;
-        let builder = match (&options.client_ca, &self.client_ca) {
-            (Some(path), Some(file)) => {
+            .map_err(|error| certificate.wrong(error))?;
+        let builder = match (options.client_ca(), &self.client_ca) {
+            (Some(named), Some(file)) => {
                 let mut roots = RootCertStore::empty();
-                for root in certificates(path, file)? {
-                    roots.add(root).map_err(|error| wrong(path, error))?;
+                for root in named.certificates(file)? {
+                    roots.add(root).map_err(|error| named.wrong(error))?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| wrong(path, error))?)
+                builder.with_client_cert_verifier(verifier.map_err(|error| named.wrong(error))?)
             }
             _ => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| {
-            wrong(&options.certificate, format!("does not go with {}: {error}", options.key.display()))
-        })?;
+        let mut config = builder
+            .with_single_cert(chain, private)
+            .map_err(|error| certificate.wrong(format!("does not go with {}: {error}", key.path.display())))?;
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         Ok(config)
     }
 }
 
-fn certificates(path: &Path, file: &[u8]) -> Result<Vec<CertificateDer<'static>>, DoorError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file).collect();
-    let certificates = certificates.map_err(|error| wrong(path, error))?;
-    if certificates.is_empty() {
-        return Err(wrong(path, "has no certificate in PEM"));
+impl Named<'_> {
+    fn read(self) -> Result<Vec<u8>, DoorError> {
+        let mut content = Vec::new();
+        let read = File::open(self.path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
+        let most = || io::Error::other(format!("is larger than {MAX_FILE_BYTES} bytes"));
+        let read = read.and_then(|bytes| if bytes as u64 > MAX_FILE_BYTES { Err(most()) } else { Ok(content) });
+        read.map_err(|error| self.wrong(error))
     }
-    Ok(certificates)
-}
 
-fn read(path: &Path) -> Result<Vec<u8>, DoorError> {
-    let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
-    let most = || io::Error::other(format!("is larger than {MAX_FILE_BYTES} bytes"));
-    let read = read.and_then(|bytes| if bytes as u64 > MAX_FILE_BYTES { Err(most()) } else { Ok(content) });
-    read.map_err(|error| wrong(path, error))
-}
+    fn certificates(self, file: &[u8]) -> Result<Vec<CertificateDer<'static>>, DoorError> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file).collect();
+        let certificates = certificates.map_err(|error| self.wrong(error))?;
+        if certificates.is_empty() {
+            return Err(self.wrong("has no certificate in PEM"));
+        }
+        Ok(certificates)
+    }
 
-fn wrong(path: &Path, reason: impl ToString) -> DoorError {
-    DoorError::Tls { path: path.to_owned(), reason: reason.to_string() }
+    fn wrong(self, reason: impl ToString) -> DoorError {
+        DoorError::Tls { key: self.key, path: self.path.to_owned(), reason: reason.to_string() }
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{done, fails, output, put, signed, text, with_plugin};
+use crate::{done, fails, folder, output, put, signed, text, with_plugin};
 
 #[test]
 fn validate_is_content_with_what_is_right() {
@@ -112,5 +112,50 @@ fn validate_holds_plugins_to_what_is_trusted() {
     assert!(
         told.contains(&format!("error: plugins/upper.wasm: its sha256 {sha256} is not in plugins.allow")),
         "{told}"
+    );
+}
+
+#[test]
+fn validate_finds_what_would_keep_the_rest_interface_from_answering() {
+    let folder = folder();
+    fs::create_dir_all(folder.path().join("plugins")).unwrap();
+    let told = |config: &str| {
+        put(&folder, "sandbar.toml", config);
+        fails(folder.path(), &["validate"], 1)
+    };
+    let exposed = told("[rest]\nlisten = \"0.0.0.0:8083\"\n");
+    assert!(exposed.contains("error: sandbar.toml:2:1: rest.listen: will not listen on 0.0.0.0:8083"), "{exposed}");
+    assert!(exposed.contains("auth.<name>.token") && exposed.contains("rest.insecure = true"), "{exposed}");
+
+    put(&folder, "key.pem", "no key");
+    let all = "[rest]\nlisten = \"localhost:0\"\nhosts = [\"a:1\"]\n[rest.tls]\ncertificate = \"none.pem\"\nkey = \"gone.pem\"\n\
+               [access.control.allow]\norigin = \"*\"\n[auth.ann]\nrole = \"read\"\ntoken = \"short\"\n";
+    let told_all = told(all);
+    for fault in [
+        "error: sandbar.toml:3:1: rest.hosts: \"a:1\" is no name of a host",
+        "error: sandbar.toml:5:1: rest.tls.certificate: ",
+        "none.pem: No such file",
+        "error: sandbar.toml:6:1: rest.tls.key: ",
+        "error: sandbar.toml:8:1: access.control.allow.origin: \"*\" would let every page",
+        "error: sandbar.toml:10:1: auth.ann: credential \"ann\" is shorter than 16 bytes",
+    ] {
+        assert!(told_all.contains(fault), "{fault}\n{told_all}");
+    }
+    assert!(!told_all.contains("\"short\""), "{told_all}");
+
+    // Nobody listens: the certificates do not matter, and credentials do, by the socket too.
+    let nowhere = told(&all.replace("localhost:0", "none"));
+    assert!(!nowhere.contains("none.pem") && nowhere.contains("auth.ann: "), "{nowhere}");
+
+    // Whose account has the secrets is not known here. That there are some is.
+    put(
+        &folder,
+        "sandbar.toml",
+        "[rest]\nlisten = \"0.0.0.0:8083\"\n[auth.ann]\nrole = \"read\"\ntoken = \"${env:SANDBAR_NO_SUCH_VARIABLE}\"\n",
+    );
+    let fine = done(folder.path(), &["validate"]);
+    assert!(
+        fine.contains("warning: sandbar.toml:5:1: auth.ann.token: ") && fine.contains("0 errors, 1 warning"),
+        "{fine}"
     );
 }

@@ -1,6 +1,7 @@
 //! `sandbar validate`: everything that is wrong with plugins, definitions and `sandbar.toml`, at once and before they run.
 
 mod check;
+mod door;
 mod input;
 mod report;
 
@@ -18,6 +19,10 @@ use report::Report;
 ///
 /// Says everything that is wrong, each fault with its file, line, key and reason, where `sandbar run` would refuse one
 /// thing after the other. Nothing is run, and no broker is asked.
+///
+/// What sandbar.toml says of the REST interface is checked as the host does when it starts: certificates, credentials,
+/// names, and whether the address may be listened on; that its port is free is not. A secret that is not to be had here
+/// is a warning.
 ///
 /// Plugins (.wasm) are checked as the host checks them, with their signatures (.wasm.minisig) and what sandbar.toml says
 /// of those it trusts. Definitions (.json, .toml) are held against the manifests of the plugins among PATHS and of those

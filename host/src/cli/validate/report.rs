@@ -39,7 +39,7 @@ struct Finding {
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Severity {
+pub(super) enum Severity {
     Error,
     Warning,
 }
@@ -68,6 +68,7 @@ impl Report {
                 if let Err(error) = Network::new(worker.http_ca_file.as_deref()) {
                     self.error(file, "file", error);
                 }
+                super::door::check(file, &worker, self);
                 Some(worker)
             }
             Err(errors) => {
@@ -85,6 +86,12 @@ impl Report {
     /// Something wrong with a key, wherever in the file it is.
     pub fn error_of_key(&mut self, file: &Path, key: &str, kind: &'static str, message: impl ToString) {
         self.add(Severity::Error, file, None, Some(key.to_owned()), message.to_string(), Kind::Other { kind });
+    }
+
+    /// Something odd, or wrong, that shows only when a key is put to use.
+    pub fn in_use(&mut self, severity: Severity, file: &Path, place: Option<Place>, key: &str, message: String) {
+        let kind = if severity == Severity::Error { "invalid" } else { "odd" };
+        self.add(severity, file, place, Some(key.to_owned()), message, Kind::Other { kind });
     }
 
     /// What is wrong in a configuration file.
