@@ -1,11 +1,13 @@
 //! Wires production together, in this one file: the engine, a broker, the folder and the supervisor.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use tokio::sync::watch;
+use anyhow::{Context, anyhow};
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -133,7 +135,8 @@ pub async fn run_on(
     });
     let (loader, kept) = opened.await??;
     let supervisor = Supervisor::new(Arc::clone(&worker), loader, Arc::clone(&broker), network, placement);
-    let supervisor = supervisor.keeping(kept).tracing(tracer.clone());
+    let (answered, all_answered) = oneshot::channel();
+    let supervisor = supervisor.keeping(kept).tracing(tracer.clone()).answering(all_answered);
     let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
     let is_secure = worker.rest.tls.is_some();
     let worker_id = address.map_or_else(
@@ -179,9 +182,16 @@ pub async fn run_on(
         is_secure,
     });
     attend(Running { handle, address });
+    // What was asked for before the host stopped is done by a host that runs.
+    let interface = async {
+        api::serve(app.clone(), door, socket, listening, stop.clone()).await;
+        drop(answered);
+        pending::<Infallible>().await
+    };
     let drained = tokio::select! {
-        drained = supervisor.run(discovery, stop) => drained,
-        () = api::serve(app, door, socket, listening) => bail!("no interface of the host answers any more"),
+        drained = supervisor.run(discovery, stop.clone()) => drained,
+        never = interface => match never {},
+        never = api::keep_up(app.clone()) => match never {},
         never = share_plugins => match never {},
     };
     if let Some(topic) = status_topic {

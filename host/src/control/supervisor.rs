@@ -88,6 +88,8 @@ pub struct Supervisor {
     pub(super) placement: Placement,
     pub(super) slots: Slots,
     pub(super) keeping: Keeping,
+    /// Ends once nobody is waiting for an answer of this worker any more.
+    answered: Option<oneshot::Receiver<()>>,
 }
 
 impl Supervisor {
@@ -142,6 +144,7 @@ impl Supervisor {
             slots: Slots::new(&placement),
             keeping: Keeping::default(),
             placement,
+            answered: None,
         }
     }
 
@@ -159,16 +162,24 @@ impl Supervisor {
         self
     }
 
+    /// Stays, when it is told to stop, until `answered` has come, or whoever would send it is gone: what is asked for
+    /// meanwhile is taken in.
+    #[must_use]
+    pub fn answering(mut self, answered: oneshot::Receiver<()>) -> Self {
+        self.answered = Some(answered);
+        self
+    }
+
     /// For whoever watches it, or tells it what to do.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(self.storage.clone(), self.status.subscribe(), self.forgotten.clone())
     }
 
-    /// Runs until told to stop, then until all tasks have ended, or `shutdown.timeout.ms` is over. Returns whether all
-    /// of them ended by themselves.
+    /// Runs until told to stop, then until all tasks have ended and all requests were answered, or `shutdown.timeout.ms`
+    /// is over. Returns whether all tasks ended by themselves.
     pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
-        let mut give_up: Option<Instant> = None;
+        let (mut give_up, mut answered): (Option<Instant>, _) = (None, self.answered.take());
         self.join();
         let (mut stored, follow) = self.storage.follow();
         self.work.spawn(follow);
@@ -184,10 +195,17 @@ impl Supervisor {
             for file in self.outdated.drain(..) {
                 folder.doubt(&file);
             }
-            if self.stopping && self.connectors.values().all(Connector::is_idle) {
+            let is_idle = self.connectors.values().all(Connector::is_idle);
+            if self.stopping && is_idle && answered.is_none() {
                 return true;
             }
             let due = self.next_due().into_iter().chain(give_up).min();
+            let waited_for = async {
+                match &mut answered {
+                    Some(answered) => drop(answered.await),
+                    None => std::future::pending().await,
+                }
+            };
             let timer = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -210,10 +228,11 @@ impl Supervisor {
                 changes = folder.next(), if !self.stopping => self.changed(changes),
                 Some(event) = self.inbox.recv() => self.take(event),
                 Some(news) = stored.recv() => self.take_in(news),
+                () = waited_for, if self.stopping => answered = None,
                 () = timer => {
                     if give_up.is_some_and(|at| at <= Instant::now()) {
                         self.say_what_hangs();
-                        return false;
+                        return is_idle;
                     }
                     self.tick();
                 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::role::Role;
 
 /// The other end of a connection.
@@ -43,12 +45,14 @@ pub(super) struct Visit {
     pub(super) local: IpAddr,
     /// The name of the client certificate that was verified.
     pub(super) certificate: Option<Arc<str>>,
+    /// Says that the host stops.
+    pub(super) stopped: watch::Receiver<()>,
 }
 
 impl Visit {
     /// A connection to the control socket.
-    pub(super) fn local() -> Self {
-        Self { peer: Peer::LocalSocket, local: IpAddr::V6(Ipv6Addr::LOCALHOST), certificate: None }
+    pub(super) fn local(stopped: watch::Receiver<()>) -> Self {
+        Self { peer: Peer::LocalSocket, local: IpAddr::V6(Ipv6Addr::LOCALHOST), certificate: None, stopped }
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::response::Response;
+use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -28,18 +28,12 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long to listen after the last answer to a client that still sends: else what it has not read is lost to it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Answers what comes over a connection, until either end has enough. `stopped` says that the host stops: what was
-/// begun is finished.
-pub(super) async fn serve<S>(
-    stream: S,
-    visit: Visit,
-    routes: Guarded,
-    options: &ListenOptions,
-    mut stopped: watch::Receiver<()>,
-) where
+/// Answers what comes over a connection, until either end has enough. When the host stops, what was begun is finished.
+pub(super) async fn serve<S>(stream: S, visit: Visit, routes: Guarded, options: &ListenOptions)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let peer = visit.peer;
+    let (peer, mut stopped) = (visit.peer, visit.stopped.clone());
     let begun = Arc::new(AtomicBool::new(false));
     let routes = TowerToHyperService::new(routes.0);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
@@ -69,6 +63,12 @@ pub(super) async fn serve<S>(
             _ = stopped.changed(), if !is_stopping => {
                 is_stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();
+                // Between two requests there is no answer that the other end might not have read.
+                if poll_fn(|cx| connection.poll_without_shutdown(cx)).now_or_never().is_some() {
+                    let mut stream = connection.into_parts().io.into_inner();
+                    let _ = timeout(LINGER, stream.shutdown()).await;
+                    return;
+                }
             }
         }
     };

@@ -34,7 +34,7 @@ fn connect() -> Connected {
     let (stop, stopped) = watch::channel(());
     let served = tokio::spawn(async move {
         let start = Instant::now();
-        serve(server, Visit::local(), Guarded(routes), &ListenOptions::default(), stopped).await;
+        serve(server, Visit::local(stopped), Guarded(routes), &ListenOptions::default()).await;
         start.elapsed()
     });
     Connected { client, served, stop }

@@ -11,7 +11,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::audit::{Audit, Entry, NOTHING_SHOWN};
 use super::buckets::{Buckets, Rate};
@@ -110,8 +111,13 @@ async fn pass(State(Door(door)): State<Door>, request: Request, next: Next) -> R
     let needs = needs(request.method(), &path);
     let mut entry = door.audit.entry(visit.peer, request.method(), &path, needs);
     let allowed = door.sites.allowed(request.headers());
-    let answered = timeout(door.limits.request_timeout, door.answer(&visit, needs, request, next, &mut entry)).await;
-    let (mut response, reason) = match answered.unwrap_or_else(|_| Err(limits::timed_out())) {
+    let answer = timeout(door.limits.request_timeout, door.answer(&visit, needs, request, next, &mut entry));
+    let answered = tokio::select! {
+        biased;
+        answered = answer => answered.unwrap_or_else(|_| Err(limits::timed_out())),
+        () = door.has_stopped(visit.stopped.clone()) => Err(limits::stopping()),
+    };
+    let (mut response, reason) = match answered {
         Ok(response) => (response, None),
         Err(refused) => (refused.clone().into_response(), Some(refused.message.into_owned())),
     };
@@ -122,6 +128,13 @@ async fn pass(State(Door(door)): State<Door>, request: Request, next: Next) -> R
 }
 
 impl Inner {
+    /// Comes once the host has been stopping for as long as it waits for answers.
+    async fn has_stopped(&self, mut stopped: watch::Receiver<()>) {
+        // It is never told anything else than that nothing more comes.
+        let _ = stopped.changed().await;
+        sleep(self.listen.shutdown_timeout).await;
+    }
+
     async fn answer(
         &self,
         visit: &Visit,

@@ -76,6 +76,14 @@ pub(super) fn timed_out() -> Refused {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "Request timed out")
 }
 
+/// What is answered when the host stops, and would have to wait for it.
+pub(super) fn stopping() -> Refused {
+    Refused::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the host is stopping before this was finished: what it was about to do may be done, look before you try again",
+    )
+}
+
 fn bounded(body: Body, most: u64, overran: Arc<AtomicBool>) -> Body {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     Body::new(Limited::new(body, most).map_err(move |error: Box<dyn Error + Send + Sync>| {

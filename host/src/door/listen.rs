@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -26,6 +27,8 @@ use crate::digest::Digest;
 
 /// The first byte of a TLS connection: a record of the handshake.
 const TLS_HANDSHAKE: u8 = 22;
+/// How long clients may take to have the last answers, once the host has stopped.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// As much of a certificate's SHA-256 as names it in the audit, in hexadecimal digits.
 const CERTIFICATE_NAME_DIGITS: usize = 16;
 
@@ -98,7 +101,7 @@ impl Door {
             let (door, routes) = (Arc::clone(&self.0), routes.clone());
             Some(async move {
                 let _room: OwnedSemaphorePermit = place;
-                connection::serve(stream, Visit::local(), routes, &door.listen, stopped).await;
+                connection::serve(stream, Visit::local(stopped), routes, &door.listen).await;
             })
         })
         .await;
@@ -140,8 +143,13 @@ async fn accept_all<L, F>(
         }
     }
     drop((listener, stop));
-    if timeout(options.shutdown_timeout, async { while connections.join_next().await.is_some() {} }).await.is_err() {
-        warn!(connections = connections.len(), "connections are cut off: their requests were not answered in time");
+    // By then each request was answered, or told that it is not.
+    let patience = options.shutdown_timeout + LAST_WORDS;
+    if timeout(patience, async { while connections.join_next().await.is_some() {} }).await.is_err() {
+        warn!(
+            connections = connections.len(),
+            "connections are cut off: their clients did not take their answers in time"
+        );
     }
 }
 
@@ -164,11 +172,11 @@ async fn meet(
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     let (peer, options) = (SocketAddr::new(peer.ip().to_canonical(), peer.port()), &door.listen);
-    let visit = |certificate| Visit { peer: Peer::Address(peer), local: local.ip(), certificate };
-    let Some(tls) = tls else {
-        return connection::serve(stream, visit(None), routes, options, stopped).await;
-    };
     let mut stopping = stopped.clone();
+    let visit = |certificate| Visit { peer: Peer::Address(peer), local: local.ip(), certificate, stopped };
+    let Some(tls) = tls else {
+        return connection::serve(stream, visit(None), routes, options).await;
+    };
     let met = tokio::select! {
         met = timeout(options.handshake_timeout, handshake(stream, &tls)) => met,
         // Nothing was begun.
@@ -180,7 +188,7 @@ async fn meet(
                 let digest = Digest::of(first).to_string();
                 format!("certificate {}", &digest[..CERTIFICATE_NAME_DIGITS]).into()
             });
-            connection::serve(stream, visit(certificate), routes, options, stopped).await;
+            connection::serve(stream, visit(certificate), routes, options).await;
         }
         Ok(Ok(None)) => debug!(%peer, "a client does not speak TLS"),
         Ok(Err(error)) => debug!(%peer, %error, "a TLS handshake failed"),

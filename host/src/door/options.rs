@@ -39,7 +39,7 @@ pub struct ListenOptions {
     pub idle_timeout: Duration,
     /// How long a client may take none of what it is sent.
     pub write_timeout: Duration,
-    /// How long requests may take to be answered once the host stops.
+    /// How long requests may take to be answered once the host stops. Those that take longer are told that.
     pub shutdown_timeout: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Default for ListenOptions {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
-            shutdown_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(5),
         }
     }
 }

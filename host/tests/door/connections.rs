@@ -111,6 +111,10 @@ async fn a_request_that_is_not_answered_does_not_keep_the_host_from_stopping() {
     client.send("GET /v1/slow", &[], b"").await;
     within(server.has_come.notified()).await;
     server.stop();
+    let answer = client.answer().await.unwrap();
+    assert!(answer.refused(503).starts_with("the host is stopping"), "{answer:?}");
+    assert_eq!(answer.header("connection"), Some("close"));
+    // It is open at this end still.
     within(&mut server.served).await.unwrap();
     assert!(client.is_closed().await);
 }
