@@ -26,6 +26,8 @@ const KNOWN: [&str; 10] = [
     "librdkafka",
 ];
 
+/// Loggers with what was set of them, and when.
+type Levels = BTreeMap<String, (&'static str, i64)>;
 type Apply = Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 /// See the module. Clones are the same.
@@ -44,7 +46,7 @@ struct Set {
     /// What was logged from the start.
     base: String,
     /// What was set since, and when.
-    set: BTreeMap<String, (&'static str, i64)>,
+    set: Levels,
     apply: Option<Apply>,
 }
 
@@ -76,16 +78,9 @@ impl Loggers {
 
     /// Sets how much a logger says, and all that are part of it. Returns those that say something else now.
     pub(super) fn set(&self, name: &str, level: &'static str) -> Result<Vec<String>, String> {
-        if name == AUDIT {
-            return Err("what operators do is always logged".to_owned());
-        }
         let before = self.all();
         let mut set = self.lock();
-        let mut new = set.set.clone();
-        let inner = format!("{name}::");
-        new.retain(|set, _| name != ROOT && *set != name && !set.starts_with(&inner));
-        new.insert(name.to_owned(), (level, now()));
-        let filter = EnvFilter::try_new(directives(&set.base, &new)).map_err(|error| error.to_string())?;
+        let (new, filter) = set.with(name, level)?;
         if let Some(apply) = &set.apply {
             apply(filter)?;
         }
@@ -95,12 +90,30 @@ impl Loggers {
         Ok(self.all().into_iter().filter(changed).map(|(name, _)| name).collect())
     }
 
+    /// Whether a logger could be set, here and on workers like this.
+    pub(super) fn check(&self, name: &str, level: &'static str) -> Result<(), String> {
+        self.lock().with(name, level).map(drop)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Set> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Set {
+    /// What would be set if this were, and what would be logged then.
+    fn with(&self, name: &str, level: &'static str) -> Result<(Levels, EnvFilter), String> {
+        if name == AUDIT {
+            return Err("what operators do is always logged".to_owned());
+        }
+        let mut new = self.set.clone();
+        let inner = format!("{name}::");
+        new.retain(|set, _| name != ROOT && *set != name && !set.starts_with(&inner));
+        new.insert(name.to_owned(), (level, now()));
+        let filter = EnvFilter::try_new(directives(&self.base, &new)).map_err(|error| error.to_string())?;
+        Ok((new, filter))
+    }
+
     /// What counts for a logger: what was set of it or of the closest one it is part of, else how it started.
     fn level(&self, name: &str) -> Level {
         let is_within =
@@ -128,7 +141,7 @@ pub(super) fn known(name: &str) -> Option<&'static str> {
     LEVELS.into_iter().find(|level| level.eq_ignore_ascii_case(name.trim()))
 }
 
-fn directives(base: &str, set: &BTreeMap<String, (&'static str, i64)>) -> String {
+fn directives(base: &str, set: &Levels) -> String {
     // Who sets the root means everything.
     let mut directives = match set.get(ROOT) {
         Some((level, _)) => (*level).to_ascii_lowercase(),
@@ -137,7 +150,9 @@ fn directives(base: &str, set: &BTreeMap<String, (&'static str, i64)>) -> String
     for (name, (level, _)) in set.iter().filter(|(name, _)| *name != ROOT) {
         directives.push_str(&format!(",{name}={}", level.to_ascii_lowercase()));
     }
-    directives.push_str(&format!(",{AUDIT}=info"));
+    // Of what operators do as much is told as at the start, whatever they set.
+    let start = Set { base: base.to_owned(), ..Set::default() }.level(AUDIT).level;
+    directives.push_str(&format!(",{AUDIT}={}", start.to_ascii_lowercase()));
     directives
 }
 
@@ -151,13 +166,17 @@ mod tests {
     use super::*;
 
     fn loggers() -> (Loggers, Arc<Mutex<String>>) {
+        from("info,librdkafka=warn,rdkafka=warn")
+    }
+
+    fn from(base: &str) -> (Loggers, Arc<Mutex<String>>) {
         let applied = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&applied);
         let apply = move |filter: EnvFilter| {
             *to.lock().unwrap() = filter.to_string();
             Ok(())
         };
-        (Loggers::new("info,librdkafka=warn,rdkafka=warn", apply), applied)
+        (Loggers::new(base, apply), applied)
     }
 
     fn level(loggers: &Loggers, name: &str) -> &'static str {
@@ -181,6 +200,24 @@ mod tests {
         assert_eq!(level(&loggers, "sandbar::api"), "DEBUG");
         loggers.set(ROOT, "WARN").unwrap();
         assert_eq!((level(&loggers, "sandbar::task"), level(&loggers, "plugin")), ("WARN", "WARN"));
+    }
+
+    #[test]
+    fn the_audit_stays_as_it_was_whatever_is_set() {
+        for (base, audit) in [
+            ("info,librdkafka=warn,rdkafka=warn", "audit=info"),
+            ("error,audit=info", "audit=info"),
+            ("off", "audit=off"),
+            ("warn", "audit=warn"),
+            ("sandbar=debug", "audit=error"),
+        ] {
+            let (loggers, applied) = from(base);
+            for (logger, level) in [("sandbar", "DEBUG"), (ROOT, "TRACE"), (ROOT, "OFF")] {
+                loggers.set(logger, level).unwrap();
+                let applied = applied.lock().unwrap();
+                assert!(applied.split(',').any(|directive| directive == audit), "{base}: {applied}");
+            }
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(in crate::api) struct LoggerLevel {
 #[derive(Deserialize, ToSchema)]
 pub(in crate::api) struct NewLevel {
     /// `OFF`, `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
-    #[schema(value_type = Option<String>, example = "DEBUG")]
+    #[schema(required, value_type = String, example = "DEBUG")]
     level: Option<Value>,
 }
 
@@ -39,6 +39,7 @@ pub(in crate::api) struct NewLevel {
 pub(in crate::api) struct Scope {
     /// `cluster`: those of all workers; else this worker's.
     #[serde(default)]
+    #[param(required = false)]
     scope: String,
 }
 
@@ -93,12 +94,14 @@ pub(in crate::api) async fn set(
         Some(other) => other.to_string(),
     };
     let level = known(&asked).ok_or_else(|| ApiError::not_found(format!("invalid log level '{asked}'.")))?;
+    let wrong = |why| ApiError::bad_request(format!("Logger {name}: {why}"));
     if scope.eq_ignore_ascii_case("cluster") {
+        // No other worker could tell whoever asked.
+        app.loggers.check(&name, level).map_err(wrong)?;
         let entry = Entry::Logger { name, level: level.to_owned() };
         app.handle.storage().change(|_| (vec![entry.clone()], ())).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let changed = app.loggers.set(&name, level);
-    let changed = changed.map_err(|why| ApiError::bad_request(format!("Logger {name}: {why}")))?;
+    let changed = app.loggers.set(&name, level).map_err(wrong)?;
     Ok(Json(changed).into_response())
 }
