@@ -9,6 +9,9 @@ use utoipa::openapi::OpenApi as Document;
 
 use super::app::App;
 
+mod door;
+mod names;
+
 /// Where it is served.
 const PATH: &str = "/openapi.json";
 
@@ -32,8 +35,10 @@ pub(super) fn document() -> Document {
     Head::openapi()
 }
 
-/// Serves it.
-pub(super) fn routes(document: &Document) -> Router<App> {
+/// Serves it, with what is the same for all handlers.
+pub(super) fn routes(mut document: Document) -> Router<App> {
+    door::add(&mut document);
+    names::add(&mut document);
     // What it is made of can be written.
     let text = Bytes::from(document.to_json().unwrap_or_default());
     Router::new().route(PATH, get(async move || ([(header::CONTENT_TYPE, "application/json")], text)))

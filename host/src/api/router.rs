@@ -22,7 +22,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(metrics::get))
         .split_for_parts();
     let inner = routes
-        .merge(openapi::routes(&document))
+        .merge(openapi::routes(document))
         .merge(page::routes())
         .fallback(async || ApiError::plain(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))

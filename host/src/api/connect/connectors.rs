@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use super::change;
-use super::shapes::{Config, ConnectorInfo, ConnectorStateInfo};
+use super::shapes::{Changed, Config, ConnectorInfo, ConnectorStateInfo, Given};
 use crate::api::app::App;
 use crate::api::error::{ApiError, Body, ErrorBody, Path};
 use crate::config::InitialState;
@@ -25,7 +25,7 @@ pub(in crate::api) struct CreateConnector {
     #[schema(example = "orders")]
     name: Option<String>,
     /// Its configuration.
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(required, value_type = BTreeMap<String, Given>)]
     config: Option<BTreeMap<String, Value>>,
     /// What it shall do at first: `RUNNING`, `PAUSED` or `STOPPED`.
     #[schema(example = "RUNNING")]
@@ -122,7 +122,7 @@ pub(in crate::api) async fn config(State(app): State<App>, Path(name): Path<Stri
 
 /// Creates a connector, or replaces its configuration.
 #[utoipa::path(put, path = "/connectors/{connector}/config", tag = "connect",
-    params(("connector" = String, Path)), request_body = BTreeMap<String, String>, responses(
+    params(("connector" = String, Path)), request_body = BTreeMap<String, Given>, responses(
         (status = 200, body = ConnectorInfo, description = "It was changed"),
         (status = 201, body = ConnectorInfo, description = "It was created"),
         (status = 400, body = ErrorBody, description = "The configuration is wrong"),
@@ -145,7 +145,7 @@ pub(in crate::api) async fn put(
 
 /// Changes single keys of a configuration; null takes one out.
 #[utoipa::path(patch, path = "/connectors/{connector}/config", tag = "connect",
-    params(("connector" = String, Path)), request_body = BTreeMap<String, Option<String>>, responses(
+    params(("connector" = String, Path)), request_body = BTreeMap<String, Changed>, responses(
         (status = 200, body = ConnectorInfo, description = "It was changed"),
         (status = 400, body = ErrorBody, description = "The configuration would be wrong"),
         (status = 404, body = ErrorBody, description = "There is no such connector"),

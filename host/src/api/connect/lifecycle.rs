@@ -17,13 +17,13 @@ use crate::storage::Restart;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct RestartQuery {
-    /// Whether its tasks do, too.
+    /// Whether its tasks do, too: `true` in either case; whatever else is not.
     #[serde(default, rename = "includeTasks", deserialize_with = "flag")]
-    #[param(rename = "includeTasks")]
+    #[param(rename = "includeTasks", value_type = String, required = false, example = "true")]
     include_tasks: bool,
-    /// Whether what runs is left alone.
+    /// Whether what runs is left alone: `true` in either case; whatever else is not.
     #[serde(default, rename = "onlyFailed", deserialize_with = "flag")]
-    #[param(rename = "onlyFailed")]
+    #[param(rename = "onlyFailed", value_type = String, required = false, example = "true")]
     only_failed: bool,
 }
 

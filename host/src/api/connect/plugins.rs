@@ -31,9 +31,10 @@ pub(in crate::api) struct PluginInfo {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Which {
-    /// Whether those that can only be part of a connector are left out.
+    /// Whether those that can only be part of a connector are left out: `true` in either case, or nothing; whatever else
+    /// is not.
     #[serde(default = "yes", rename = "connectorsOnly", deserialize_with = "flag")]
-    #[param(rename = "connectorsOnly")]
+    #[param(rename = "connectorsOnly", value_type = String, required = false, example = "false")]
     connectors_only: bool,
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sandbar_abi::manifest::Kind;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::app::App;
 use crate::control::{ConnectorState, ConnectorStatus, TaskStatus, World};
@@ -13,6 +15,31 @@ use crate::storage::Said;
 
 /// A configuration: everything is text.
 pub(in crate::api) type Config = BTreeMap<String, String>;
+
+/// A value as it may be given: text; numbers and flags are taken for what they look like.
+pub(in crate::api) enum Given {}
+
+impl PartialSchema for Given {
+    fn schema() -> RefOr<Schema> {
+        let kinds: SchemaType = [Type::String, Type::Number, Type::Boolean].into_iter().collect();
+        let what = "Text; numbers and flags are taken for what they look like";
+        ObjectBuilder::new().schema_type(kinds).description(Some(what)).into()
+    }
+}
+
+impl ToSchema for Given {}
+
+/// A value as it may be changed: null takes its key out.
+pub(in crate::api) enum Changed {}
+
+impl PartialSchema for Changed {
+    fn schema() -> RefOr<Schema> {
+        let kinds: SchemaType = [Type::String, Type::Number, Type::Boolean, Type::Null].into_iter().collect();
+        ObjectBuilder::new().schema_type(kinds).description(Some("As it is given; null takes the key out")).into()
+    }
+}
+
+impl ToSchema for Changed {}
 
 /// A connector: what it was told to be.
 #[derive(Serialize, ToSchema)]

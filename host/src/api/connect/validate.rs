@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::change::told;
 use super::connectors::flat;
-use super::shapes::Config;
+use super::shapes::{Config, Given};
 use crate::api::app::App;
 use crate::api::error::{ApiError, Body, ErrorBody, Path};
 use crate::config::keys::{KEYS, Key, Kind};
@@ -88,7 +88,7 @@ pub(in crate::api) struct ValueInfo {
 
 /// Says what is wrong with a configuration, key by key. Nothing is kept.
 #[utoipa::path(put, path = "/connector-plugins/{plugin}/config/validate", tag = "connect",
-    params(("plugin" = String, Path)), request_body = BTreeMap<String, String>, responses(
+    params(("plugin" = String, Path)), request_body = BTreeMap<String, Given>, responses(
         (status = 200, body = Validation, description = "What was found, errors too"),
         (status = 400, body = ErrorBody, description = "The configuration names another plugin"),
         (status = 404, body = ErrorBody, description = "There is no such plugin"),

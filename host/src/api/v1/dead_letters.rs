@@ -30,10 +30,11 @@ const MAX_AT_ONCE: usize = 1_000;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Page {
-    /// The most letters.
-    #[param(default = 50, maximum = 500)]
-    limit: Option<u32>,
+    /// The most letters; more than 500 are 500.
+    #[param(value_type = u64, required = false, default = 50)]
+    limit: Option<u64>,
     /// Only those before: what `next` of the page before said.
+    #[param(value_type = String, required = false, pattern = r"^[0-9]{1,9}:[0-9]{1,18}(,[0-9]{1,9}:[0-9]{1,18})*$")]
     before: Option<String>,
 }
 
@@ -53,6 +54,7 @@ pub(in crate::api) struct LetterPage {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Chosen {
     /// By their place in the topic.
+    #[schema(min_items = 1, max_items = 1000)]
     letters: BTreeSet<Place>,
 }
 

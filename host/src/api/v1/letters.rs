@@ -47,19 +47,43 @@ pub(super) struct Letter {
     place: Place,
     /// When the record was made, in milliseconds since 1970.
     timestamp: Option<i64>,
-    /// The record's key: text, or `{"base64": ".."}`.
-    #[schema(value_type = Option<String>)]
+    /// The record's key.
+    #[schema(value_type = Option<Written>)]
     key: Option<Content>,
-    /// The record's value: text, or `{"base64": ".."}`.
-    #[schema(value_type = Option<String>)]
+    /// The record's value.
+    #[schema(value_type = Option<Written>)]
     value: Option<Content>,
     /// The record's own headers.
-    #[schema(value_type = Vec<BTreeMap<String, String>>)]
+    #[schema(value_type = Vec<Header>)]
     headers: Vec<JsonHeader>,
     /// Why it failed, where the letter tells.
     error: Why,
     /// What was done about it: `replayed`, `dropped`, or null.
     handled: Option<String>,
+}
+
+/// Bytes: text where they are UTF-8.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it describes what others write")]
+pub(super) enum Written {
+    /// Text.
+    Text(String),
+    /// What is none.
+    Bytes {
+        /// The bytes.
+        base64: String,
+    },
+}
+
+/// A header of a record.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "it describes what others write")]
+pub(super) struct Header {
+    /// Its name.
+    key: String,
+    /// Its value.
+    value: Option<Written>,
 }
 
 /// Why a record failed.

@@ -6,7 +6,6 @@ mod plugins;
 mod status;
 mod tasks;
 
-use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,18 +13,14 @@ pub(super) use status::task;
 pub(super) use tasks::Trace;
 
 use super::app::App;
-use crate::discovery::MAX_PLUGIN_BYTES;
 
 /// All of it.
 pub(super) fn routes() -> OpenApiRouter<App> {
-    let plugins = OpenApiRouter::new()
-        .routes(routes!(plugins::list, plugins::upload))
-        .layer(DefaultBodyLimit::max(usize::try_from(MAX_PLUGIN_BYTES).unwrap_or(usize::MAX)));
     OpenApiRouter::new()
         .routes(routes!(status::get))
         .routes(routes!(tasks::logs))
         .routes(routes!(tasks::trace))
-        .merge(plugins)
+        .routes(routes!(plugins::list, plugins::upload))
         .routes(routes!(plugins::promote))
         .routes(routes!(plugins::roll_back))
         .routes(routes!(plugins::delete))

@@ -13,7 +13,9 @@ use sandbar_abi::Manifest;
 use semver::Version;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::app::App;
 use crate::api::error::{ApiError, ErrorBody, Path};
@@ -28,6 +30,22 @@ use crate::whole_file;
 
 /// How long an upload may take to be loaded: the folder is looked through, and the plugin compiled.
 const LOADED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A module of WebAssembly.
+pub(in crate::api) enum Module {}
+
+impl PartialSchema for Module {
+    fn schema() -> RefOr<Schema> {
+        let bytes = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(bytes))
+            .description(Some("A module, as it is"))
+            .into()
+    }
+}
+
+impl ToSchema for Module {}
 
 /// All plugins.
 #[derive(Serialize, ToSchema)]
@@ -85,7 +103,7 @@ pub(in crate::api) async fn list(State(app): State<App>) -> Json<Plugins> {
 /// Puts a plugin into the folder, where it is found like any other. What is no plugin, or must not be loaded, is refused
 /// and leaves nothing behind.
 #[utoipa::path(post, path = "/v1/plugins", tag = "sandbar",
-    request_body(content = Vec<u8>, content_type = "application/wasm"), responses(
+    request_body(content = Module, content_type = "application/wasm"), responses(
         (status = 201, body = PluginVersions, description = "It is there, and can be used"),
         (status = 400, body = ErrorBody, description = "It is no plugin that can be loaded here"),
         (status = 409, body = ErrorBody, description = "That version is there, with other content"),

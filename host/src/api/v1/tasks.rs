@@ -20,8 +20,8 @@ const LINES: usize = 200;
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Limit {
     /// The most lines, the newest.
-    #[param(default = 200)]
-    limit: Option<u32>,
+    #[param(value_type = u64, required = false, default = 200)]
+    limit: Option<u64>,
 }
 
 /// Lines.
@@ -64,7 +64,7 @@ pub(in crate::api) async fn logs(
     Query(Limit { limit }): Query<Limit>,
 ) -> Result<Json<Value>, ApiError> {
     let connector = app.known(&name)?;
-    let limit = limit.map_or(LINES, |limit| limit as usize);
+    let limit = limit.map_or(LINES, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let known = connector.tasks.iter().find(|known| known.id == task);
     if let Some(worker) = app.runs_elsewhere(&name, known) {
         return Ok(Json(app.ask(&worker, &Ask::Logs { connector: name, task, limit }).await?));
