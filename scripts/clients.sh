@@ -6,6 +6,9 @@
 #   clients.sh run python|java URL FILE KEY=VALUE REQUIRED_KEY
 #                                  has one go through all it can do; FILE is the body that creates a connector, KEY=VALUE a
 #                                  change of its configuration, and without REQUIRED_KEY it is invalid
+#   clients.sh run openapi URL SEED
+#                                  has schemathesis hold a host to its OpenAPI document. What it asks for changes and deletes
+#                                  connectors and plugins: never run it on a host that is of use to anybody
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -14,6 +17,7 @@ clients="$kafka_dir/clients"
 # What was fetched carries copies of the files that say what: new versions in them make it stale.
 fetched() {
     cmp -s tests/clients/requirements.txt "$clients/requirements.txt" &&
+        cmp -s tests/clients/openapi/requirements.txt "$clients/openapi/requirements.txt" &&
         cmp -s tests/clients/java/pom.xml "$clients/java/pom.xml"
 }
 
@@ -21,17 +25,32 @@ fetch() {
     if fetched; then return 0; fi
     have python3 || die "Python 3 is missing: run scripts/setup.sh --kafka"
     have mvn || die "Maven is missing: run scripts/setup.sh --kafka"
-    say "downloading two clients of Kafka Connect's REST interface, with pip and Maven, into .kafka/clients (15 MB)"
+    say "downloading clients of the REST interface, with pip and Maven, into .kafka/clients (130 MB)"
     rm -rf "$clients"
     mkdir -p "$clients"
-    python3 -m venv "$clients/python" || die "Python's venv is missing: run scripts/setup.sh --kafka"
-    "$clients/python/bin/pip" install --quiet --disable-pip-version-check -r tests/clients/requirements.txt ||
-        die "pip could not install the client in Python"
+    fetch_python "$clients/python" tests/clients/requirements.txt
+    fetch_python "$clients/openapi" tests/clients/openapi/requirements.txt
     mvn --batch-mode --quiet -Dstyle.color=never --file tests/clients/java/pom.xml \
         dependency:copy-dependencies -DoutputDirectory="$clients/java" ||
         die "Maven could not download the client in Java"
     cp tests/clients/java/pom.xml "$clients/java/pom.xml"
+    cp tests/clients/openapi/requirements.txt "$clients/openapi/requirements.txt"
     cp tests/clients/requirements.txt "$clients/requirements.txt"
+}
+
+fetch_python() { # INTO, REQUIREMENTS
+    python3 -m venv "$1" || die "Python's venv is missing: run scripts/setup.sh --kafka"
+    "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2" || die "pip could not install what $2 says"
+}
+
+# What it would keep of a run lies where the next one does not find it.
+hold_to_document() { # URL, SEED
+    local config="$root/tests/clients/openapi/schemathesis.toml"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    cd "$scratch"
+    export SCHEMATHESIS_HOOKS="$root/tests/clients/openapi/modules.py" PYTHONDONTWRITEBYTECODE=1
+    "$clients/openapi/bin/schemathesis" --no-color --config-file "$config" run "$1/openapi.json" --seed "$2"
 }
 
 run() { # WHICH, ARGUMENTS...
@@ -44,12 +63,13 @@ run() { # WHICH, ARGUMENTS...
         java=$(find_java) || die "Java $java_needed or newer is missing: run scripts/setup.sh --kafka"
         exec "$java" -cp "$clients/java/*" tests/clients/java/Client.java "$@"
         ;;
-    *) die "unknown client: $which (known: python, java)" ;;
+    openapi) hold_to_document "$@" ;;
+    *) die "unknown client: $which (known: python, java, openapi)" ;;
     esac
 }
 
 case ${1:-} in
 fetch) fetch ;;
 run) run "${@:2}" ;;
-*) die "usage: clients.sh fetch | run python|java URL FILE KEY=VALUE REQUIRED_KEY" ;;
+*) die "usage: clients.sh fetch | run python|java URL FILE KEY=VALUE REQUIRED_KEY | run openapi URL SEED" ;;
 esac

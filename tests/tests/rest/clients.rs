@@ -1,7 +1,7 @@
 //! Clients that others wrote for Kafka Connect, unmodified.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use sandbar_tests::kafka;
@@ -22,11 +22,7 @@ async fn a_client_in_java() -> Result<()> {
 
 /// Has a client create a connector and go through all it can do.
 async fn passes(client: &str) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if !root.join(".kafka/clients/requirements.txt").exists() {
-        ensure!(std::env::var(kafka::REQUIRE_VARIABLE).as_deref() != Ok("1"), "there are no clients");
-        // Nobody to tell is no failure.
-        let _ = writeln!(std::io::stderr(), "not run: the client in {client} (scripts/clients.sh fetch gets it)");
+    if !is_there(client)? {
         return Ok(());
     }
     let served = Served::start(&["datagen"]).await?;
@@ -34,10 +30,30 @@ async fn passes(client: &str) -> Result<()> {
     let file = served.path("connector.json");
     std::fs::write(&file, json!({"name": "clicks", "config": config}).to_string())?;
     let url = format!("http://{}", served.rest.address());
-    let mut command = Command::new(root.join("scripts/clients.sh"));
-    command.args(["run", client, &url]).arg(&file).args(["rate=20", "topic"]).current_dir(&root).kill_on_drop(true);
+    run(client, &[&url, &file.display().to_string(), "rate=20", "topic"]).await
+}
+
+/// Whether a client can be run. Where it has to be there, it is an error if it is not.
+pub(crate) fn is_there(client: &str) -> Result<bool> {
+    if root().join(".kafka/clients/requirements.txt").exists() {
+        return Ok(true);
+    }
+    ensure!(std::env::var(kafka::REQUIRE_VARIABLE).as_deref() != Ok("1"), "there are no clients");
+    // Nobody to tell is no failure.
+    let _ = writeln!(std::io::stderr(), "not run: the client {client} (scripts/clients.sh fetch gets it)");
+    Ok(false)
+}
+
+/// Runs a client, which says what is wrong.
+pub(crate) async fn run(client: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(root().join("scripts/clients.sh"));
+    command.args(["run", client]).args(arguments).current_dir(root()).kill_on_drop(true);
     let out = command.output().await?;
     let told = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
     ensure!(out.status.success(), "{told}");
     Ok(())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

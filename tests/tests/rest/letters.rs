@@ -8,23 +8,31 @@ use crate::Served;
 
 const PATH: &str = "/v1/connectors/picky/dead-letters";
 
-/// A connector that takes JSON only, and was given something else twice.
+/// A host with such a connector.
 async fn with_letters() -> Result<Served> {
     let served = Served::start(&["json_transform"]).await?;
-    served.worker.write("in", &["{\"a\": 1}", "no json", "{\"a\": 2}", "no json either"]).await?;
-    let config = [
-        ("connector.class", "json-transform"),
-        ("topics", "in"),
-        ("topic", "out"),
-        ("operations", "[{\"op\": \"rename\", \"from\": \"a\", \"to\": \"b\"}]"),
-        ("errors.tolerance", "all"),
-        ("errors.deadletterqueue.topic.name", "letters"),
-        ("errors.deadletterqueue.context.headers.enable", "true"),
-    ];
-    served.create("picky", &config).await?;
-    served.worker.read("out", 2).await?;
-    served.worker.read("letters", 2).await?;
+    served.add_letters("picky").await?;
     Ok(served)
+}
+
+impl Served {
+    /// Adds a connector that takes JSON only, and gives it something else twice.
+    pub(crate) async fn add_letters(&self, name: &str) -> Result<()> {
+        self.worker.write("in", &["{\"a\": 1}", "no json", "{\"a\": 2}", "no json either"]).await?;
+        let config = [
+            ("connector.class", "json-transform"),
+            ("topics", "in"),
+            ("topic", "out"),
+            ("operations", "[{\"op\": \"rename\", \"from\": \"a\", \"to\": \"b\"}]"),
+            ("errors.tolerance", "all"),
+            ("errors.deadletterqueue.topic.name", "letters"),
+            ("errors.deadletterqueue.context.headers.enable", "true"),
+        ];
+        self.create(name, &config).await?;
+        self.worker.read("out", 2).await?;
+        self.worker.read("letters", 2).await?;
+        Ok(())
+    }
 }
 
 fn places(page: &Value) -> Vec<Value> {

@@ -5,10 +5,14 @@ mod connectors;
 mod contract;
 mod letters;
 mod lifecycle;
+mod load;
+mod monitoring;
 mod observing;
 mod offsets;
+mod openapi;
 mod plugins;
 mod sharing;
+mod stopping;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -17,6 +21,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hyper::Method;
+use sandbar::config::WorkerConfig;
 use sandbar_tests::in_process::{Worker, config, example};
 use sandbar_tests::rest::Rest;
 use serde_json::{Value, json};
@@ -34,7 +39,11 @@ impl Served {
     }
 
     async fn start_in(folder: Arc<TempDir>, plugins: &[&str]) -> Result<Self> {
-        let mut settings = config(folder.path());
+        let settings = config(folder.path());
+        Self::start_with(folder, settings, plugins).await
+    }
+
+    async fn start_with(folder: Arc<TempDir>, mut settings: WorkerConfig, plugins: &[&str]) -> Result<Self> {
         settings.rest.listen = Some("127.0.0.1:0".to_owned());
         let worker = Worker::start_with(folder, settings).await?;
         let rest = Rest::at(&worker.address().context("it listens")?.to_string());
