@@ -18,7 +18,7 @@ fire: setup ## kill the host 200 times, restart brokers 50 times: no record is l
 check: ## format, clippy, documentation, dependencies: each warning is an error
 	@scripts/check.sh
 
-bench: setup ## measure: the sandbox against native code, hot drops, start-up, memory at rest
+bench: setup ## measure: the sandbox against native code, hot drops, start-up, memory at rest, REST
 	@scripts/bench.sh
 
 fuzz: setup ## fuzz what reads foreign bytes, each target for FUZZ_SECONDS (60), with nightly Rust

@@ -7,7 +7,7 @@ say "building the benchmarks, optimised"
 cargo build "${cargo_flags[@]}" --release --package sandbar-bench
 
 # What needs no broker, then what does.
-for bench in sandbox metering neighbours lifecycle; do
+for bench in sandbox metering neighbours lifecycle rest; do
     say "$bench"
     "${CARGO_TARGET_DIR:-target}/release/$bench" | tee "bench/results/$bench.md"
 done

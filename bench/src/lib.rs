@@ -1,7 +1,9 @@
 //! What the benchmarks share: medians, plugins built for the occasion, a host in this process.
 
 pub mod guest;
+pub mod load;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use sandbar::config::WorkerConfig;
 use sandbar::control::Status;
-use sandbar::wiring::{self, Process};
+use sandbar::wiring::{self, Process, Running};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -57,6 +59,8 @@ pub struct Host {
     pub plugins: PathBuf,
     /// What runs.
     pub status: watch::Receiver<Status>,
+    /// Where its REST interface answers, where it was told to.
+    pub address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     running: JoinHandle<anyhow::Result<bool>>,
 }
@@ -85,10 +89,10 @@ impl Host {
         let (stop, stopped) = watch::channel(false);
         let (told, status) = oneshot::channel();
         let running = tokio::spawn(wiring::run(Arc::new(worker), Process::default(), stopped, |running| {
-            drop(told.send(running.handle))
+            drop(told.send(running))
         }));
         match status.await {
-            Ok(handle) => Ok(Self { plugins, status: handle.status(), stop, running }),
+            Ok(Running { handle, address }) => Ok(Self { plugins, status: handle.status(), address, stop, running }),
             Err(_) => Err(running.await?.err().context("the host ended before it began")?),
         }
     }
