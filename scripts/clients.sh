@@ -6,9 +6,10 @@
 #   clients.sh run python|java URL FILE KEY=VALUE REQUIRED_KEY
 #                                  has one go through all it can do; FILE is the body that creates a connector, KEY=VALUE a
 #                                  change of its configuration, and without REQUIRED_KEY it is invalid
-#   clients.sh run openapi URL SEED
-#                                  has schemathesis hold a host to its OpenAPI document. What it asks for changes and deletes
-#                                  connectors and plugins: never run it on a host that is of use to anybody
+#   clients.sh run openapi URL SEED FOLDER
+#                                  has schemathesis hold a host to its OpenAPI document; what it keeps of a run lies in FOLDER.
+#                                  What it asks for changes and deletes connectors and plugins: never run it on a host that is
+#                                  of use to anybody
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -43,14 +44,11 @@ fetch_python() { # INTO, REQUIREMENTS
     "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2" || die "pip could not install what $2 says"
 }
 
-# What it would keep of a run lies where the next one does not find it.
-hold_to_document() { # URL, SEED
+hold_to_document() { # URL, SEED, FOLDER
     local config="$root/tests/clients/openapi/schemathesis.toml"
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
-    cd "$scratch"
     export SCHEMATHESIS_HOOKS="$root/tests/clients/openapi/modules.py" PYTHONDONTWRITEBYTECODE=1
-    "$clients/openapi/bin/schemathesis" --no-color --config-file "$config" run "$1/openapi.json" --seed "$2"
+    cd "$3"
+    exec "$clients/openapi/bin/schemathesis" --no-color --config-file "$config" run "$1/openapi.json" --seed "$2"
 }
 
 run() { # WHICH, ARGUMENTS...
@@ -71,5 +69,5 @@ run() { # WHICH, ARGUMENTS...
 case ${1:-} in
 fetch) fetch ;;
 run) run "${@:2}" ;;
-*) die "usage: clients.sh fetch | run python|java URL FILE KEY=VALUE REQUIRED_KEY | run openapi URL SEED" ;;
+*) die "usage: clients.sh fetch | run python|java URL FILE KEY=VALUE REQUIRED_KEY | run openapi URL SEED FOLDER" ;;
 esac

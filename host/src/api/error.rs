@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize as _, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -131,6 +131,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 /// A flag of a query, as Kafka Connect reads it: `true` in either case is one, whatever else is not.
 pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(String::deserialize(from)?.eq_ignore_ascii_case("true"))
+}
+
+/// How many, in a query: at most what a signed number of 64 bits holds, as the document says.
+pub(super) fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let number = i64::deserialize(from)?;
+    u64::try_from(number).map(Some).map_err(|_| D::Error::custom("must be a whole number from 0 on"))
 }
 
 /// The query.

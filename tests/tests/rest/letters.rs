@@ -55,6 +55,7 @@ async fn letters_are_listed_the_newest_first() -> Result<()> {
     let second = served.rest.get(&format!("{PATH}?limit=1&before={next}")).await?.expect(200)?;
     ensure!(first["letters"][0]["value"] == "no json either" && second["letters"][0]["value"] == "no json", "{second}");
     served.rest.get(&format!("{PATH}?before=x")).await?.refusal(400)?;
+    served.rest.get(&format!("{PATH}?limit=-1")).await?.refusal(400)?;
     served.rest.get("/v1/connectors/nobody/dead-letters").await?.refusal(404)?;
     Ok(())
 }
@@ -78,7 +79,13 @@ async fn a_letter_goes_back_once() -> Result<()> {
     let handled: Vec<_> = page["letters"].as_array().into_iter().flatten().map(|letter| &letter["handled"]).collect();
     ensure!(handled == [&json!(null), &json!("replayed"), &json!("dropped")], "{page}");
     served.worker.read("in", 5).await?;
-    for wrong in [json!([]), json!([{"partition": 0, "offset": 999}]), json!([{"partition": 9, "offset": 0}])] {
+    for wrong in [
+        json!([]),
+        json!([{"partition": 0, "offset": 999}]),
+        json!([{"partition": 0, "offset": i64::MAX}]),
+        json!([{"partition": 0, "offset": -1}]),
+        json!([{"partition": 9, "offset": 0}]),
+    ] {
         let refused = rest.send(Method::POST, &format!("{PATH}/replay"), Some(&json!({"letters": wrong}))).await?;
         refused.refusal(400)?;
     }

@@ -30,5 +30,7 @@ async fn what_is_answered_is_what_the_document_says() -> Result<()> {
     served.generate("doomed", "doomed", 7).await?;
     ensure!(served.rest.send(Method::PUT, "/connectors/doomed/pause", None).await?.status == 202);
     let url = format!("http://{}", served.rest.address());
-    run("openapi", &[&url, SEED]).await
+    let kept = served.path("kept");
+    std::fs::create_dir(&kept)?;
+    run("openapi", &[&url, SEED, &kept.display().to_string()]).await
 }

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::letters::{self, Letter, Letters, Place};
 use crate::api::app::App;
-use crate::api::error::{ApiError, Body, ErrorBody, Path, Query};
+use crate::api::error::{ApiError, Body, ErrorBody, Path, Query, count};
 use crate::batch::Batch;
 use crate::broker::{Output, StateChange};
 use crate::config::keys;
@@ -31,6 +31,7 @@ const MAX_AT_ONCE: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Page {
     /// The most letters; more than 500 are 500.
+    #[serde(default, deserialize_with = "count")]
     #[param(value_type = u64, required = false, default = 50)]
     limit: Option<u64>,
     /// Only those before: what `next` of the page before said.
@@ -54,7 +55,7 @@ pub(in crate::api) struct LetterPage {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Chosen {
     /// By their place in the topic.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(value_type = Vec<Place>, min_items = 1, max_items = 1000)]
     letters: BTreeSet<Place>,
 }
 

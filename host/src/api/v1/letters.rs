@@ -190,8 +190,15 @@ pub(super) async fn open(
 ) -> Result<Letters, ApiError> {
     let partitions: BTreeSet<i32> = chosen.iter().map(|place| place.partition).collect();
     let known = ranges(app, topic).await?;
-    if let Some(partition) = partitions.iter().find(|partition| !known.contains_key(*partition)) {
-        return Err(ApiError::bad_request(format!("topic {topic} has no partition {partition}")));
+    for Place { partition, offset } in &chosen {
+        let Some((start, end)) = known.get(partition) else {
+            return Err(ApiError::bad_request(format!("topic {topic} has no partition {partition}")));
+        };
+        if !(*start..*end).contains(offset) {
+            return Err(ApiError::bad_request(format!(
+                "there is no letter at offset {offset} of partition {partition}"
+            )));
+        }
     }
     let mut session = app.broker.session(spec(app, connector)).await?;
     let found = async {

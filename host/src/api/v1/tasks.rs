@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::app::App;
 use crate::api::asking::Ask;
-use crate::api::error::{ApiError, ErrorBody, Path, Query};
+use crate::api::error::{ApiError, ErrorBody, Path, Query, count};
 use crate::api::logs::LogLine;
 use crate::control::TaskStatus;
 
@@ -20,6 +20,7 @@ const LINES: usize = 200;
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Limit {
     /// The most lines, the newest.
+    #[serde(default, deserialize_with = "count")]
     #[param(value_type = u64, required = false, default = 200)]
     limit: Option<u64>,
 }
