@@ -14,27 +14,24 @@
 . "$(dirname "$0")/lib.sh"
 
 clients="$kafka_dir/clients"
+client_pom="$root/tests/clients/java/pom.xml"
 
 # What was fetched carries copies of the files that say what: new versions in them make it stale.
 fetched() {
     cmp -s tests/clients/requirements.txt "$clients/requirements.txt" &&
         cmp -s tests/clients/openapi/requirements.txt "$clients/openapi/requirements.txt" &&
-        cmp -s tests/clients/java/pom.xml "$clients/java/pom.xml"
+        jars_fetched "$client_pom" "$clients/java"
 }
 
 fetch() {
     if fetched; then return 0; fi
     have python3 || die "Python 3 is missing: run scripts/setup.sh --kafka"
-    have mvn || die "Maven is missing: run scripts/setup.sh --kafka"
-    say "downloading clients of the REST interface, with pip and Maven, into .kafka/clients (130 MB)"
+    say "downloading clients of the REST interface with pip into .kafka/clients (125 MB)"
     rm -rf "$clients"
     mkdir -p "$clients"
     fetch_python "$clients/python" tests/clients/requirements.txt
     fetch_python "$clients/openapi" tests/clients/openapi/requirements.txt
-    mvn --batch-mode --quiet -Dstyle.color=never --file tests/clients/java/pom.xml \
-        dependency:copy-dependencies -DoutputDirectory="$clients/java" ||
-        die "Maven could not download the client in Java"
-    cp tests/clients/java/pom.xml "$clients/java/pom.xml"
+    fetch_jars "$client_pom" "$clients/java" "a client of Kafka Connect's in Java, 4 MB,"
     cp tests/clients/openapi/requirements.txt "$clients/openapi/requirements.txt"
     cp tests/clients/requirements.txt "$clients/requirements.txt"
 }

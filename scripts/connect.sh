@@ -20,21 +20,11 @@ heap=-Xmx256m
 connect_pom="$root/scripts/kafka/connect-pom.xml"
 connect_lib="$kafka_dir/connect-lib"
 
-# The jars carry a copy of the file they came from: a new version in it makes them stale.
-fetched() { cmp -s "$connect_pom" "$connect_lib/pom.xml"; }
-
-connect_version() { sed -n 's|.*<connect.version>\(.*\)</connect.version>.*|\1|p' "$connect_pom"; }
+fetched() { jars_fetched "$connect_pom" "$connect_lib"; }
 
 fetch() {
-    if fetched; then return 0; fi
-    have mvn || die "Maven is missing: run scripts/setup.sh --kafka"
-    say "downloading Apache Kafka Connect $(connect_version) with Maven into .kafka/connect-lib (35 MB)"
-    rm -rf "${connect_lib:?}" "${connect_lib:?}.part"
-    mvn --batch-mode --quiet -Dstyle.color=never --file "$connect_pom" \
-        dependency:copy-dependencies -DoutputDirectory="$connect_lib.part" ||
-        die "Maven could not download Apache Kafka Connect"
-    cp "$connect_pom" "$connect_lib.part/pom.xml"
-    mv "$connect_lib.part" "$connect_lib"
+    fetch_jars "$connect_pom" "$connect_lib" \
+        "Apache Kafka Connect $(pom_property "$connect_pom" connect.version), 35 MB,"
 }
 
 # Whether a GET of this path is answered with 200. An open port is not yet a worker.

@@ -28,17 +28,7 @@ start_limit_seconds=90
 start_attempts=3
 heap=-Xmx512m
 
-fetch() {
-    if kafka_fetched; then return 0; fi
-    have mvn || die "Maven is missing: run scripts/setup.sh --kafka"
-    say "downloading Apache Kafka $(kafka_version) with Maven into .kafka/lib (50 MB)"
-    rm -rf "${kafka_dir:?}/lib" "${kafka_dir:?}/lib.part"
-    mvn --batch-mode --quiet -Dstyle.color=never --file "$kafka_pom" \
-        dependency:copy-dependencies -DoutputDirectory="$kafka_dir/lib.part" ||
-        die "Maven could not download Apache Kafka"
-    cp "$kafka_pom" "$kafka_dir/lib.part/pom.xml"
-    mv "$kafka_dir/lib.part" "$kafka_dir/lib"
-}
+fetch() { fetch_jars "$kafka_pom" "$kafka_dir/lib" "Apache Kafka $(kafka_version), 50 MB,"; }
 
 # Asks for metadata (api key 3, version 1, no topics), as a client would. An open port is not yet a broker; the answer's
 # third word is how many brokers the cluster counts: they have to be as many at least.

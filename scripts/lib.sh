@@ -45,9 +45,28 @@ kafka_dir="$root/.kafka"
 kafka_pom="$root/scripts/kafka/pom.xml"
 
 # The jars carry a copy of the file they came from: a new version in it makes them stale.
-kafka_fetched() { cmp -s "$kafka_pom" "$kafka_dir/lib/pom.xml"; }
+jars_fetched() { cmp -s "$1" "$2/pom.xml"; } # POM, DIR
 
-kafka_version() { sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$kafka_pom"; }
+# Gets the jars that a file for Maven names, all of them or none, if they are not there.
+fetch_jars() { # POM, DIR, WHAT
+    local pom=$1 dir=$2
+    if jars_fetched "$pom" "$dir"; then return 0; fi
+    have mvn || die "Maven is missing: run scripts/setup.sh --kafka"
+    say "downloading $3 with Maven into ${dir#"$root/"}"
+    rm -rf "${dir:?}" "${dir:?}.part"
+    mvn --batch-mode --quiet -Dstyle.color=never --file "$pom" \
+        dependency:copy-dependencies -DoutputDirectory="$dir.part" ||
+        die "Maven could not download $3"
+    cp "$pom" "$dir.part/pom.xml"
+    mv "$dir.part" "$dir"
+}
+
+# A property of such a file.
+pom_property() { sed -n "s|.*<$2>\(.*\)</$2>.*|\1|p" "$1"; } # POM, NAME
+
+kafka_fetched() { jars_fetched "$kafka_pom" "$kafka_dir/lib"; }
+
+kafka_version() { pom_property "$kafka_pom" kafka.version; }
 
 run_dir() {
     [[ $1 =~ ^[a-z0-9-]+$ ]] || die "a name is made of a-z, 0-9 and -: $1"
