@@ -80,20 +80,23 @@ impl Follower {
         new.retain(|seen| seen.wanted || first);
         for seen in &new {
             let Some(place) = Place::load(&seen.path)? else { continue };
-            let known = by_id.entry(place.inode.clone()).or_insert_with(|| place.clone());
-            if known.position < place.position {
-                *known = place.clone();
+            if let Some(inode) = &place.inode {
+                let known = by_id.entry(inode.clone()).or_insert_with(|| place.clone());
+                if known.position < place.position {
+                    *known = place.clone();
+                }
             }
             own.insert(seen.path.clone(), place);
         }
         for seen in new {
             let stored = own.get(&seen.path);
-            let place = stored.filter(|place| place.inode == seen.stat.id).or_else(|| by_id.get(&seen.stat.id));
+            let is_its = |place: &&Place| place.inode.as_ref().is_none_or(|inode| *inode == seen.stat.id);
+            let place = stored.filter(is_its).or_else(|| by_id.get(&seen.stat.id));
             if place.is_none() && !seen.wanted {
                 continue;
             }
             let mut tail = Tail::new(seen.path.clone(), &seen.stat, !seen.wanted, now);
-            let before = left.get(&seen.path).or(stored.map(|place| &place.inode));
+            let before = left.get(&seen.path).or(stored.and_then(|place| place.inode.as_ref()));
             tail.after = before.filter(|before| **before != seen.stat.id).cloned();
             self.make_room();
             let begun = match (place, start) {

@@ -1,4 +1,5 @@
-//! Where the source stands, as it is stored: one source partition for each path.
+//! Where the source stands, as it is stored: one source partition for each path. Partition and position are those of Kafka
+//! Connect's `FileStreamSource`, so that either goes on where the other stopped.
 
 use std::path::Path;
 
@@ -10,18 +11,20 @@ use crate::identity::FileId;
 
 #[derive(Serialize)]
 struct Partition<'a> {
-    path: &'a Path,
+    filename: &'a Path,
 }
 
 /// The source offset of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
-    /// The file that was there.
-    pub(crate) inode: FileId,
     /// Bytes consumed: up to the end of the last line that was emitted, or into one that is being skipped.
     pub(crate) position: u64,
-    /// Its first bytes.
-    pub(crate) fingerprint: String,
+    /// The file that was there. Kafka Connect knows it by its name alone, and leaves this out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inode: Option<FileId>,
+    /// Its first bytes; left out with the inode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fingerprint: Option<String>,
     /// Whether the position is within a line too long, the rest of which is skipped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip: bool,
@@ -29,10 +32,10 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn load(path: &Path) -> Result<Option<Self>> {
-        offsets::get(&Partition { path })
+        offsets::get(&Partition { filename: path })
     }
 
     pub(crate) fn store(&self, path: &Path) -> Result<()> {
-        offsets::put(&Partition { path }, self)
+        offsets::put(&Partition { filename: path }, self)
     }
 }

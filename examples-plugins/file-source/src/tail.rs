@@ -70,7 +70,8 @@ impl Tail {
     /// Goes on where an earlier task stood, if it is still the same file; if not, it is read from its beginning.
     pub(crate) fn resume(&mut self, place: &Place) -> io::Result<()> {
         let fingerprint = Fingerprint::read(self.open()?, place.position)?;
-        if self.size < place.position || fingerprint.text() != place.fingerprint {
+        let is_another = place.fingerprint.as_ref().is_some_and(|known| *known != fingerprint.text());
+        if self.size < place.position || is_another {
             log::warn(format!("\"{}\" is not the file it was, reading it from its beginning", self.path.display()));
             return Ok(());
         }
@@ -95,7 +96,12 @@ impl Tail {
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place { inode: self.id.clone(), position: self.position, fingerprint: self.fingerprint.text(), skip: self.skip }
+        Place {
+            position: self.position,
+            inode: Some(self.id.clone()),
+            fingerprint: Some(self.fingerprint.text()),
+            skip: self.skip,
+        }
     }
 
     /// Whether there was nothing more when it was last looked at.

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use file_source::{FileSource, SANDBAR_MANIFEST};
+use sandbar_plugin::host::offsets;
 use sandbar_plugin::serde_json::{Value, json};
 use sandbar_plugin::testing::{self, Harness, TestRecord};
 use sandbar_plugin::{ErrorClass, NoSink, NoTransform};
@@ -61,8 +62,15 @@ impl Rig {
         self.records().iter().map(TestRecord::text).collect()
     }
 
+    /// Has a task begin where Kafka Connect, which knows files by their names alone, says that it stopped.
+    fn continue_from_connect(&mut self, name: &str, position: u64) {
+        offsets::put(&json!({"filename": self.path(name)}), &json!({"position": position})).unwrap();
+        self.source.commit();
+        self.source.crash().unwrap();
+    }
+
     fn position(&self, name: &str) -> u64 {
-        let key = json!({"path": self.path(name)}).to_string();
+        let key = json!({"filename": self.path(name)}).to_string();
         self.source.offsets()[&key]["position"].as_u64().unwrap()
     }
 }
@@ -106,6 +114,22 @@ fn a_crash_repeats_what_was_not_committed_and_nothing_else() {
     rig.source.crash().unwrap();
     rig.append("a.log", "4\n");
     assert_eq!(rig.lines(), ["4"]);
+}
+
+#[test]
+fn it_goes_on_where_kafka_connect_stopped() {
+    let mut rig = rig(&[("a.log", "1\n2\n3\n")], json!({"from": "end"}));
+    rig.continue_from_connect("a.log", 2);
+    assert_eq!(rig.lines(), ["2", "3"]);
+    rig.source.commit();
+    assert_eq!(rig.position("a.log"), 6);
+    // Connect has been at it meanwhile: what it says counts.
+    rig.append("a.log", "4\n5\n");
+    rig.continue_from_connect("a.log", 8);
+    assert_eq!(rig.lines(), ["5"]);
+    // There is less than it has read: it is another file.
+    rig.continue_from_connect("a.log", 100);
+    assert_eq!(rig.lines(), ["1", "2", "3", "4", "5"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod letters;
 mod lifecycle;
 mod load;
 mod monitoring;
+mod moved;
 mod observing;
 mod offsets;
 mod openapi;

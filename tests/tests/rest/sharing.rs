@@ -27,7 +27,7 @@ struct Member {
 impl Member {
     async fn start(bootstrap: &str, group: &str) -> Result<Self> {
         let folder = Arc::new(tempfile::tempdir()?);
-        let settings = settings(folder.path(), bootstrap, group)?;
+        let settings = settings(folder.path(), bootstrap, group, &format!("{group}-offsets"))?;
         Self::start_with(folder, settings).await
     }
 
@@ -140,7 +140,7 @@ async fn each_worker_judges_for_itself() -> Result<()> {
     let group = format!("sharing-trust-{}", std::process::id());
     let first = Member::start(&bootstrap, &group).await?;
     let folder = Arc::new(tempfile::tempdir()?);
-    let mut strict = settings(folder.path(), &bootstrap, &group)?;
+    let mut strict = settings(folder.path(), &bootstrap, &group, &format!("{group}-offsets"))?;
     strict.trust.require_signature = true;
     let second = Member::start_with(folder, strict).await?;
     first.worker.put("loud.wasm", &version("1.0.0")?)?;

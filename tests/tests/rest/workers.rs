@@ -14,16 +14,21 @@ use serde_json::{Value, json};
 
 /// A worker on Kafka that answers on a port of its own.
 pub(crate) async fn start(bootstrap: &str, group: &str) -> Result<(Worker, Rest)> {
+    start_on(bootstrap, group, &format!("{group}-offsets")).await
+}
+
+/// The same, with a topic of source offsets that may be another's.
+pub(crate) async fn start_on(bootstrap: &str, group: &str, offsets: &str) -> Result<(Worker, Rest)> {
     let folder = Arc::new(tempfile::tempdir()?);
-    let settings = settings(folder.path(), bootstrap, group)?;
+    let settings = settings(folder.path(), bootstrap, group, offsets)?;
     let worker = Worker::start_with(folder, settings).await?;
     let rest = Rest::at(&worker.address().context("it listens")?.to_string());
     Ok((worker, rest))
 }
 
-pub(crate) fn settings(folder: &Path, bootstrap: &str, group: &str) -> Result<WorkerConfig> {
+pub(crate) fn settings(folder: &Path, bootstrap: &str, group: &str, offsets: &str) -> Result<WorkerConfig> {
     let text = format!(
-        "group.id = \"{group}\"\noffset.storage.topic = \"{group}-offsets\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
+        "group.id = \"{group}\"\noffset.storage.topic = \"{offsets}\"\n[rest]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbootstrap.servers = \"{bootstrap}\"\n"
     );
     let parsed = WorkerConfig::parse(&folder.join("sandbar.toml"), text.as_bytes());
     let (read, _) = parsed.map_err(|errors| anyhow!("{errors:?}"))?;

@@ -5,15 +5,14 @@ mod compare;
 mod steps;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar_tests::in_process::example;
+use sandbar_tests::kafka_or_skip;
 use sandbar_tests::own_connect::OwnConnect;
 use sandbar_tests::rest::Rest;
 use sandbar_tests::wait::{self, Seen};
-use sandbar_tests::{kafka, kafka_or_skip};
 use serde_json::Value;
 
 use compare::{Normal, normal};
@@ -26,15 +25,7 @@ const DIFFERENCES: &str = include_str!("differences.md");
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sandbar_answers_as_kafka_connect_does() -> Result<()> {
     let bootstrap = kafka_or_skip!(Ok(()));
-    if !OwnConnect::is_there() {
-        ensure!(std::env::var(kafka::REQUIRE_VARIABLE).as_deref() != Ok("1"), "there is no Kafka Connect");
-        // Nobody to tell is no failure.
-        let _ =
-            writeln!(std::io::stderr(), "not run: the contract with Kafka Connect (scripts/connect.sh fetch gets it)");
-        return Ok(());
-    }
-    let kafkas = bootstrap.clone();
-    let connect = tokio::task::spawn_blocking(move || OwnConnect::start("contract", &kafkas)).await??;
+    let Some(connect) = OwnConnect::start_or_say("contract", &bootstrap).await? else { return Ok(()) };
     let (mut worker, sandbar) = start(&bootstrap, &format!("contract-sandbar-{}", std::process::id())).await?;
     let folder = Arc::clone(worker.folder());
     for plugin in ["file_source", "file_sink"] {
