@@ -24,7 +24,7 @@ pub(super) async fn tell(app: App) {
             let own = own(&app, &now);
             let is_due = told.is_none_or(|told: Instant| told.elapsed() >= HEARTBEAT);
             if is_due || own != before {
-                match topic.say(&mut before, &own, |key| exists(&now, key)).await {
+                match topic.say(&mut before, &own, |key| exists(&now, key), &app.statuses).await {
                     Ok(()) => failing = false,
                     Err(error) if !failing => {
                         failing = true;

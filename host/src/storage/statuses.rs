@@ -19,6 +19,8 @@ use crate::task::Backoff;
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long a worker may be silent before nobody believes it any more: as long as its group waits for it.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long a worker's last word is kept after it fell silent without saying that it ended. Its clock may be wrong.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Partitions of the topic, as Kafka Connect has them.
 const PARTITIONS: i32 = 5;
 /// How long one wait for news may take.
@@ -40,6 +42,8 @@ struct Known {
     workers: BTreeMap<String, (Alive, Option<Instant>)>,
     /// What workers ask each other.
     questions: Questions,
+    /// Since when this worker follows what is said.
+    since: Option<Instant>,
 }
 
 /// What a worker says of what it runs: the newest counts.
@@ -73,6 +77,24 @@ impl Statuses {
     /// What workers ask each other.
     pub(super) fn questions<T>(&self, then: impl FnOnce(&mut Questions) -> T) -> T {
         then(&mut self.lock().questions)
+    }
+
+    /// Workers that fell silent long ago, by what they said last of the time, `at` being that of now.
+    #[must_use]
+    pub fn forgotten(&self, at: i64, now: Instant) -> Vec<String> {
+        let known = self.lock();
+        // Whoever lives is heard of by then, whatever its clock says.
+        if known.since.is_none_or(|since| is_fresh(Some(since), now)) {
+            return Vec::new();
+        }
+        let before = at.saturating_sub(i64::try_from(FORGOTTEN.as_millis()).unwrap_or(i64::MAX));
+        let silent = known.workers.iter().filter(|(_, (alive, heard))| alive.at < before && !is_fresh(*heard, now));
+        silent.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes note that what was said before is known, and all that comes is news.
+    fn follows(&self, now: Instant) {
+        self.lock().since.get_or_insert(now);
     }
 
     /// Takes an entry in that was written at this time; without one, before this worker followed.
@@ -163,6 +185,7 @@ impl StatusTopic {
             let batches = reader.next(LIMITS, WAIT).await?;
             again.reset();
             let now = is_news.then(Instant::now);
+            now.into_iter().for_each(|now| statuses.follows(now));
             for batch in batches {
                 for record in batch.batch.frame().records() {
                     let entry = record.key.and_then(|key| StatusEntry::decode(key, record.value));
@@ -173,8 +196,15 @@ impl StatusTopic {
     }
 
     /// Says what changed of what this worker runs, and that it lives. Of what it does not run any more it says nothing,
-    /// because another worker does; of what is nowhere any more, that it is gone.
-    pub async fn say(&self, before: &mut Own, now: &Own, exists: impl Fn(&OwnKey) -> bool) -> Result<(), BrokerError> {
+    /// because another worker does; of what is nowhere any more, that it is gone. Of workers that fell silent long ago it
+    /// says that they have ended: a worker that was killed, and never came back under its name, cannot.
+    pub async fn say(
+        &self,
+        before: &mut Own,
+        now: &Own,
+        exists: impl Fn(&OwnKey) -> bool,
+        statuses: &Statuses,
+    ) -> Result<(), BrokerError> {
         let mut entries: Vec<_> = now
             .iter()
             .filter(|(key, said)| before.get(*key) != Some(*said))
@@ -184,6 +214,8 @@ impl StatusTopic {
         entries.extend(gone.map(|key| entry(key, None)));
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let forgotten = statuses.forgotten(at, Instant::now()).into_iter().filter(|name| *name != self.worker);
+        entries.extend(forgotten.map(|name| StatusEntry::Worker { name, alive: None }));
         let alive = Alive { worker_id: self.worker_id.clone(), at };
         entries.push(StatusEntry::Worker { name: self.worker.clone(), alive: Some(alive) });
         self.write(&entries).await?;
@@ -226,6 +258,27 @@ mod tests {
     fn said(worker: &str) -> Said {
         let (state, worker_id) = ("RUNNING".to_owned(), worker.to_owned());
         Said { state, trace: None, worker_id, generation: 0, version: None, worker: "a".to_owned() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_fell_silent_long_ago_is_forgotten() {
+        let statuses = Statuses::default();
+        let (now, day) = (Instant::now(), i64::try_from(FORGOTTEN.as_millis()).unwrap());
+        let alive = |at| Some(Alive { worker_id: "a:1".to_owned(), at });
+        let says = |name: &str, at, heard| {
+            statuses.take_in(StatusEntry::Worker { name: name.to_owned(), alive: alive(at) }, heard);
+        };
+        says("gone", 0, None);
+        says("late", 1, None);
+        assert!(statuses.forgotten(day + 1, now).is_empty(), "nobody has had time to say anything");
+        statuses.follows(now);
+        assert!(statuses.forgotten(day + 1, now).is_empty(), "nor now");
+        let later = now + SILENCE;
+        // It lives, in another time.
+        says("slow", 0, Some(later));
+        assert_eq!(statuses.forgotten(day + 1, later), ["gone"]);
+        statuses.take_in(StatusEntry::Worker { name: "gone".to_owned(), alive: None }, Some(later));
+        assert!(statuses.forgotten(day + 1, later).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -177,6 +177,8 @@ pub(super) struct Letters {
     pub(super) batches: Vec<PartitionBatch>,
     /// What was done about letters before.
     pub(super) handled: BTreeMap<Place, String>,
+    /// Of which of them the topic has removed the letter.
+    outlived: Vec<Place>,
     topic: Arc<str>,
     session: Box<dyn Session>,
 }
@@ -211,7 +213,10 @@ pub(super) async fn open(
     }
     .await;
     match found {
-        Ok((handled, batches)) => Ok(Letters { chosen, batches, handled, topic: topic.into(), session }),
+        Ok((handled, batches)) => {
+            let outlived = outlived(&handled, &known);
+            Ok(Letters { chosen, batches, handled, outlived, topic: topic.into(), session })
+        }
         Err(error) => {
             // It has done nothing yet.
             let _ = session.close().await;
@@ -230,8 +235,10 @@ impl Letters {
         }
     }
 
-    /// Writes what goes back and what was done, in one transaction.
-    pub(super) async fn commit(mut self, output: Option<Output>, state: Vec<StateChange>) -> Result<(), ApiError> {
+    /// Writes what goes back and what was done, in one transaction, and forgets what was done about letters that are not
+    /// there any more.
+    pub(super) async fn commit(mut self, output: Option<Output>, mut state: Vec<StateChange>) -> Result<(), ApiError> {
+        state.extend(self.outlived.iter().map(|place| self.change(place, None)));
         let session = &mut self.session;
         let written: Result<(), BrokerError> = async {
             if let Some(output) = output {
@@ -316,6 +323,12 @@ fn read_mark(partition: i32, offset: &[u8], what: &[u8]) -> Option<(Place, Strin
     Some((Place { partition, offset }, String::from_utf8_lossy(what).into_owned()))
 }
 
+/// The places before the first offset that is kept of their partition.
+fn outlived(handled: &BTreeMap<Place, String>, ranges: &BTreeMap<i32, (i64, i64)>) -> Vec<Place> {
+    let is_gone = |place: &&Place| ranges.get(&place.partition).is_some_and(|(start, _)| place.offset < *start);
+    handled.keys().filter(is_gone).copied().collect()
+}
+
 /// The first offset that is kept of each partition, and the one after its last; nothing where there is no topic yet.
 async fn ranges(app: &App, topic: &str) -> Result<BTreeMap<i32, (i64, i64)>, ApiError> {
     let ranges = app.broker.administration().ranges(&Topics::Names(vec![topic.to_owned()])).await?;
@@ -394,6 +407,14 @@ fn text<'r>(record: &Record<'r>, name: &str) -> Option<&'r str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_go_with_their_letters() {
+        let place = |partition, offset| Place { partition, offset };
+        let handled = [place(0, 4), place(0, 5), place(1, 0), place(2, 0)].map(|place| (place, "replayed".to_owned()));
+        let ranges = BTreeMap::from([(0, (5, 9)), (1, (1, 1)), (2, (0, 0))]);
+        assert_eq!(outlived(&handled.into(), &ranges), [place(0, 4), place(1, 0)]);
+    }
 
     #[test]
     fn a_cursor_comes_back_as_it_was_shown() {
