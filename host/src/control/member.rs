@@ -26,8 +26,8 @@ const WAIT: Duration = Duration::from_secs(5);
 const LIMITS: BatchLimits = BatchLimits { records: 1, bytes: 1 };
 /// How long a worker may be silent before its slots are dealt out to others.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How often it says that it lives, and so how soon it learns that slots are dealt out anew.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The longest that others wait for its tasks to end when their slots go elsewhere.
 const MAX_PATIENCE: Duration = Duration::from_secs(600);
 /// The first and the longest pause before it tries to join again.

@@ -11,8 +11,13 @@ use super::status::WorkerShare;
 use super::supervisor::Supervisor;
 
 impl Supervisor {
-    /// Becomes a member of the worker group, where there is one.
+    /// Becomes a member of the worker group, where there is one, once it can run what it is dealt. Earlier its tasks would
+    /// wait for plugins to be compiled, which others run meanwhile.
     pub(super) fn join(&mut self) {
+        if self.joined || self.stopping || !self.knows_all() {
+            return;
+        }
+        self.joined = true;
         if let Placement::Shared { worker } = &self.placement {
             let member = Member {
                 broker: Arc::clone(&self.broker),

@@ -86,6 +86,8 @@ pub struct Supervisor {
     pub(super) world: Option<Arc<World>>,
     pub(super) forgotten: Forgotten,
     pub(super) placement: Placement,
+    /// Whether it has begun to be a member of its worker group.
+    pub(super) joined: bool,
     pub(super) slots: Slots,
     pub(super) keeping: Keeping,
     /// Ends once nobody is waiting for an answer of this worker any more.
@@ -145,6 +147,7 @@ impl Supervisor {
             keeping: Keeping::default(),
             placement,
             answered: None,
+            joined: false,
         }
     }
 
@@ -180,10 +183,10 @@ impl Supervisor {
     /// is over. Returns whether all tasks ended by themselves.
     pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
         let (mut give_up, mut answered): (Option<Instant>, _) = (None, self.answered.take());
-        self.join();
         let (mut stored, follow) = self.storage.follow();
         self.work.spawn(follow);
         loop {
+            self.join();
             self.let_slots_go();
             self.publish();
             for writer in self.waiting.drain(..) {
@@ -240,10 +243,14 @@ impl Supervisor {
         }
     }
 
+    /// Whether plugins, definitions and what operators want are known, as far as they were there at the start.
+    pub(super) fn knows_all(&self) -> bool {
+        self.scanned && self.restored && self.loading == 0
+    }
+
     fn publish(&mut self) {
         let now = Instant::now();
-        let settled =
-            self.scanned && self.restored && self.loading == 0 && self.connectors.values().all(|c| c.planning == 0);
+        let settled = self.knows_all() && self.connectors.values().all(|c| c.planning == 0);
         let was_ready = self.status.borrow().ready;
         if settled && !was_ready {
             info!(plugins = self.registry.iter().count(), connectors = self.connectors.len(), took = ?self.started.elapsed(), "ready");

@@ -102,6 +102,14 @@ const GROUP_INSTANCE_ID: &str = "group.instance.id";
 const GROUP_PROTOCOL: &str = "group.protocol";
 /// The property that only the classic one knows.
 const ASSIGNMENT_STRATEGY: &str = "partition.assignment.strategy";
+/// Another one: how long a member may be silent before its partitions are given to others.
+const SESSION_TIMEOUT: &str = "session.timeout.ms";
+/// As long as its worker may be, in milliseconds, so that the task's next member need not wait for the dead one for longer
+/// than its group did. librdkafka would have 45 seconds.
+const SESSION_TIMEOUT_MS: &str = "10000";
+/// How often a member says that it lives, and so how soon it learns that the group deals anew. All others wait for it then,
+/// whoever closes among them; librdkafka would let them wait for 3 seconds.
+const HEARTBEAT: (&str, &str) = ("heartbeat.interval.ms", "1000");
 
 /// Properties that belong to Sandbar, and why.
 const OURS: Table = &[
@@ -152,6 +160,9 @@ impl Properties {
         // There the brokers decide who gets what; they hand partitions over one by one, too.
         if properties.0.get(GROUP_PROTOCOL).is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer")) {
             properties.0.remove(ASSIGNMENT_STRATEGY);
+        } else {
+            properties.0.entry(SESSION_TIMEOUT.to_owned()).or_insert(SESSION_TIMEOUT_MS.to_owned());
+            properties.0.entry(HEARTBEAT.0.to_owned()).or_insert(HEARTBEAT.1.to_owned());
         }
         properties
     }
@@ -358,6 +369,15 @@ mod tests {
             |overrides, task| get(&Properties::consumer(&options, &map(overrides), "g", task), "group.instance.id");
         assert_eq!(id(&[("group.instance.id", "rack-7")], 2), "rack-7-2");
         assert_eq!(id(&[], 2), "");
+    }
+
+    #[test]
+    fn a_member_that_was_killed_is_missed_when_its_worker_is() {
+        let options = KafkaOptions::new("here:9092");
+        let timeout = |overrides| get(&Properties::consumer(&options, &map(overrides), "g", 0), SESSION_TIMEOUT);
+        assert_eq!(timeout(&[]), SESSION_TIMEOUT_MS);
+        assert_eq!(timeout(&[(SESSION_TIMEOUT, "30000")]), "30000");
+        assert_eq!(timeout(&[(GROUP_PROTOCOL, "consumer")]), "", "there the brokers decide");
     }
 
     #[track_caller]
