@@ -190,8 +190,17 @@ impl Home {
 
     /// Writes the configuration of another worker of the group, with the same plugins and a data folder of its own.
     pub fn write_config_of(&self, worker: &str, brokers: &str) -> Result<PathBuf> {
-        let text = self.config_text(Some(brokers)).replacen("\"data\"", &format!("\"data-{worker}\""), 1);
+        self.write(&self.folder.path().join(format!("{worker}.toml")), &self.config_text_of(worker, brokers))
+    }
+
+    /// The same, of a worker that answers on any port.
+    pub fn write_config_that_answers(&self, worker: &str, brokers: &str) -> Result<PathBuf> {
+        let text = self.config_text_of(worker, brokers).replacen("\"none\"", "\"127.0.0.1:0\"", 1);
         self.write(&self.folder.path().join(format!("{worker}.toml")), &text)
+    }
+
+    fn config_text_of(&self, worker: &str, brokers: &str) -> String {
+        self.config_text(Some(brokers)).replacen("\"data\"", &format!("\"data-{worker}\""), 1)
     }
 
     fn write(&self, file: &Path, text: &str) -> Result<PathBuf> {

@@ -1,13 +1,17 @@
 //! The host under fire on Apache Kafka: a process of its own that dies at a moment of the test's choice, a load that can
 //! be checked record by record, and how much of it.
 
+mod chains;
 mod host;
 mod load;
+mod member;
 mod scale;
 mod victim;
 
+pub use chains::Chains;
 pub use host::{HOST_VARIABLE, run_host};
 pub use load::Load;
+pub use member::{Member, not_running};
 pub use scale::Scale;
 pub use victim::{Ended, Victim};
 

@@ -21,13 +21,18 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// Whether the numbers are asked for that the project promises.
+    pub fn is_full() -> Result<bool> {
+        match env::var(SCALE_VARIABLE).as_deref() {
+            Err(_) => Ok(false),
+            Ok("full") => Ok(true),
+            Ok(other) => anyhow::bail!("{SCALE_VARIABLE}={other}: it is `full`, or not set"),
+        }
+    }
+
     /// The scale that was asked for: `small`, unless the environment says otherwise.
     pub fn of_this_run(small: Self, full: Self) -> Result<Self> {
-        let mut scale = match env::var(SCALE_VARIABLE).as_deref() {
-            Err(_) => small,
-            Ok("full") => full,
-            Ok(other) => anyhow::bail!("{SCALE_VARIABLE}={other}: it is `full`, or not set"),
-        };
+        let mut scale = if Self::is_full()? { full } else { small };
         for (variable, number) in [(RECORDS_VARIABLE, &mut scale.records), (FAULTS_VARIABLE, &mut scale.faults)] {
             if let Ok(text) = env::var(variable) {
                 *number = text.parse().with_context(|| format!("{variable}={text} is no number"))?;

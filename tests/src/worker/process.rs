@@ -1,11 +1,13 @@
 //! A worker as a process of its own: started as an operator starts it, ended as the world ends it.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::Log;
 use crate::built;
 use crate::scenario::{Home, On};
 use crate::wait::{self, Seen};
@@ -22,15 +24,24 @@ pub struct Process(Child);
 impl Process {
     /// Starts one on the folders of a scenario.
     pub(crate) fn start(home: &Home) -> Result<Self> {
-        let binary = built::sandbar()?;
-        let mut command = Command::new(&binary);
         let brokers = match home.on() {
             On::Embedded => None,
             On::Kafka(brokers) => Some(brokers.as_str()),
         };
-        command.arg("run").arg("--config").arg(home.write_config(brokers)?);
-        command.args(["--log-format", "json"]);
-        let log = home.log().append()?;
+        Self::start_with(&home.write_config(brokers)?, &home.log())
+    }
+
+    /// Starts another worker of the same group on Kafka, with a data folder of its own and a REST interface on any port.
+    pub(crate) fn start_beside(home: &Home, worker: &str) -> Result<Self> {
+        let On::Kafka(brokers) = home.on() else { bail!("on its embedded broker a worker is alone") };
+        Self::start_with(&home.write_config_that_answers(worker, brokers)?, &home.log_of(worker))
+    }
+
+    fn start_with(config: &Path, log: &Log) -> Result<Self> {
+        let binary = built::sandbar()?;
+        let mut command = Command::new(&binary);
+        command.arg("run").arg("--config").arg(config).args(["--log-format", "json"]);
+        let log = log.append()?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(Self(command.spawn().with_context(|| format!("start {}", binary.display()))?))
     }

@@ -6,6 +6,7 @@ mod kills;
 mod outages;
 mod poison;
 mod proxy;
+mod takeovers;
 mod waiting;
 mod workers;
 
