@@ -165,7 +165,7 @@ pub async fn run_on(
     let share_plugins = async {
         match shared_plugins {
             Some(topic) => sharing::share(topic, plugins, status).await,
-            None => std::future::pending().await,
+            None => pending().await,
         }
     };
     let app = App::new(Parts {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 pub use change::{Change, FoundFile};
 pub use content::ReadError;
 pub use problem::{FolderError, ScanProblem};
-pub use snapshot::FileKind;
+pub use snapshot::{FileKind, MAX_PLUGIN_BYTES};
 
 use change::{Content, Ledger};
 use diff::{Difference, Now, Pending, SETTLE};
