@@ -46,7 +46,8 @@ fn main() -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         for (tally, server) in [(&mut ours, address), (&mut theirs, bare)] {
             // What asks must not be part of the runtime that answers.
-            let (of, seen) = (asked.clone(), clients.spawn(async move { ask_for(window, server, &of).await }));
+            let of = asked.clone();
+            let seen = clients.spawn(async move { ask_for(window, server, &of).await });
             let seen = clients.block_on(seen)??;
             let mut seen = seen.into_iter();
             seen.by_ref().take(READERS).for_each(|one| tally.looks.add(one));
