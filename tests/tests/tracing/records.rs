@@ -60,7 +60,7 @@ async fn what_others_do_not_record_is_not_recorded_here_and_keeps_its_header() -
 async fn a_dead_letter_is_an_event_of_its_batch_and_keeps_its_header() -> Result<()> {
     let collector = Collector::start().await?;
     let tracing = format!("endpoint = \"{}\"", collector.server().origin());
-    let mut traced = Traced::start(&tracing, &["json_transform"]).await?;
+    let traced = Traced::start(&tracing, &["json_transform"]).await?;
     write(&traced, "in", &[("{}", None), ("no JSON", Some(PARENT))]).await?;
     let transform = [
         ("connector.class", "json-transform"),
@@ -88,7 +88,7 @@ async fn a_dead_letter_is_an_event_of_its_batch_and_keeps_its_header() -> Result
 async fn a_batch_that_fails_says_why() -> Result<()> {
     let collector = Collector::start().await?;
     let tracing = format!("endpoint = \"{}\"", collector.server().origin());
-    let mut traced = Traced::start(&tracing, &["json_transform"]).await?;
+    let traced = Traced::start(&tracing, &["json_transform"]).await?;
     write(&traced, "in", &[("no JSON", None)]).await?;
     let transform = [
         ("connector.class", "json-transform"),
