@@ -174,8 +174,11 @@ fn names_stay_where_the_map_says() {
         ("rustls::", &["http/", "door/", "api/client/"]),
         ("axum::", &["api/", "door/"]),
         ("utoipa", &["api/"]),
+        ("opentelemetry::", &["telemetry/"]),
+        ("opentelemetry_", &["telemetry/"]),
+        ("prost::", &["telemetry/"]),
     ];
-    let beside_tasks = ["batch", "broker", "sandbox", "task"];
+    let beside_tasks = ["batch", "broker", "sandbox", "task", "telemetry"];
     for (path, source) in sources() {
         for (name, folders) in only {
             let may = folders.iter().any(|folder| path.starts_with(folder));

@@ -121,8 +121,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(header in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = TraceContext::parse(&header);
+        fn any_bytes_are_survived_and_what_is_read_is_what_was_there(header in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(context) = TraceContext::parse(&header) {
+                prop_assert_eq!(context.to_string().as_bytes().get(2..), header.get(2..LEN));
+            }
         }
     }
 }
