@@ -123,7 +123,8 @@ mod tests {
         #[test]
         fn any_bytes_are_survived_and_what_is_read_is_what_was_there(header in prop::collection::vec(any::<u8>(), 0..80)) {
             if let Some(context) = TraceContext::parse(&header) {
-                prop_assert_eq!(context.to_string().as_bytes().get(2..), header.get(2..LEN));
+                let written = context.to_string();
+                prop_assert_eq!(written.as_bytes().get(2..), header.get(2..LEN));
             }
         }
     }
