@@ -134,37 +134,38 @@ pub async fn run_on(
         std::io::Result::Ok((loader, kept))
     });
     let (loader, kept) = opened.await??;
+    let is_shared = matches!(placement, Placement::Shared { .. });
+    let shared_plugins = worker.plugin_storage_topic.as_ref().filter(|_| is_shared).map(|topic| PluginTopic {
+        broker: Arc::clone(&broker),
+        place: Place {
+            topic: topic.as_str().into(),
+            key: keys::PLUGIN_STORAGE_TOPIC.name,
+            group: worker.group_id.clone(),
+            replication_factor: worker.topic_defaults.replication_factor,
+        },
+        worker: folder.worker().to_owned(),
+    });
     let supervisor = Supervisor::new(Arc::clone(&worker), loader, Arc::clone(&broker), network, placement);
+    let (caught_up, shares) = watch::channel(shared_plugins.is_none());
     let (answered, all_answered) = oneshot::channel();
-    let supervisor = supervisor.keeping(kept).tracing(tracer.clone()).answering(all_answered);
+    let supervisor = supervisor.keeping(kept).sharing(shares).tracing(tracer.clone()).answering(all_answered);
     let (handle, socket) = (supervisor.handle(), Socket::listen(&worker.data).await);
     let is_secure = worker.rest.tls.is_some();
     let worker_id = address.map_or_else(
         || folder.worker().to_owned(),
         |address| advertised(address, worker.rest.advertised_host.as_deref()),
     );
-    let status_topic = matches!(worker.broker, BrokerConfig::Kafka(_)).then(|| StatusTopic {
+    let status_topic = is_shared.then(|| StatusTopic {
         broker: Arc::clone(&broker),
         topic: worker.status_storage_topic.as_str().into(),
         replication_factor: worker.topic_defaults.replication_factor,
         worker: folder.worker().to_owned(),
         worker_id: worker_id.clone(),
     });
-    let shared_plugins =
-        worker.plugin_storage_topic.as_ref().filter(|_| status_topic.is_some()).map(|topic| PluginTopic {
-            broker: Arc::clone(&broker),
-            place: Place {
-                topic: topic.as_str().into(),
-                key: keys::PLUGIN_STORAGE_TOPIC.name,
-                group: worker.group_id.clone(),
-                replication_factor: worker.topic_defaults.replication_factor,
-            },
-            worker: folder.worker().to_owned(),
-        });
     let (plugins, status) = (worker.plugins.clone(), handle.status());
     let share_plugins = async {
         match shared_plugins {
-            Some(topic) => sharing::share(topic, plugins, status).await,
+            Some(topic) => sharing::share(topic, plugins, status, caught_up).await,
             None => pending().await,
         }
     };

@@ -14,7 +14,7 @@ impl Supervisor {
     /// Becomes a member of the worker group, where there is one, once it can run what it is dealt. Earlier its tasks would
     /// wait for plugins to be compiled, which others run meanwhile.
     pub(super) fn join(&mut self) {
-        if self.joined || self.stopping || !self.knows_all() {
+        if self.joined || self.stopping || !self.knows_all() || !self.has_plugins {
             return;
         }
         self.joined = true;

@@ -88,6 +88,10 @@ pub struct Supervisor {
     pub(super) placement: Placement,
     /// Whether it has begun to be a member of its worker group.
     pub(super) joined: bool,
+    /// Whether it has the plugins that the group shares.
+    pub(super) has_plugins: bool,
+    /// Tells that it has.
+    shares: Option<watch::Receiver<bool>>,
     pub(super) slots: Slots,
     pub(super) keeping: Keeping,
     /// Ends once nobody is waiting for an answer of this worker any more.
@@ -148,6 +152,8 @@ impl Supervisor {
             placement,
             answered: None,
             joined: false,
+            has_plugins: true,
+            shares: None,
         }
     }
 
@@ -155,6 +161,13 @@ impl Supervisor {
     #[must_use]
     pub fn keeping(mut self, kept: KeptVersions) -> Self {
         self.kept = kept;
+        self
+    }
+
+    /// Waits for the plugins that the group shares, before it takes tasks.
+    #[must_use]
+    pub fn sharing(mut self, shares: watch::Receiver<bool>) -> Self {
+        (self.has_plugins, self.shares) = (false, Some(shares));
         self
     }
 
@@ -183,6 +196,7 @@ impl Supervisor {
     /// is over. Returns whether all tasks ended by themselves.
     pub async fn run(mut self, mut folder: impl Changes, mut stop: watch::Receiver<bool>) -> bool {
         let (mut give_up, mut answered): (Option<Instant>, _) = (None, self.answered.take());
+        let mut shares = self.shares.take();
         let (mut stored, follow) = self.storage.follow();
         self.work.spawn(follow);
         loop {
@@ -209,6 +223,12 @@ impl Supervisor {
                     None => std::future::pending().await,
                 }
             };
+            let shared = async {
+                match &mut shares {
+                    Some(shares) => drop(shares.wait_for(|has_plugins| *has_plugins).await),
+                    None => std::future::pending().await,
+                }
+            };
             let timer = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -232,6 +252,7 @@ impl Supervisor {
                 Some(event) = self.inbox.recv() => self.take(event),
                 Some(news) = stored.recv() => self.take_in(news),
                 () = waited_for, if self.stopping => answered = None,
+                () = shared, if !self.has_plugins => self.has_plugins = true,
                 () = timer => {
                     if give_up.is_some_and(|at| at <= Instant::now()) {
                         self.say_what_hangs();

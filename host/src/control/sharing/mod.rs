@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
 use self::decide::{Act, Agreed, Local, decide};
-use super::status::Status;
+use super::status::{RefusedPlugin, Status};
 use super::world::World;
 use crate::discovery::snapshot::Fingerprint;
 use crate::plugins::Plugin;
@@ -31,12 +31,20 @@ use crate::task::Backoff;
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long what was written may take to come back.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a worker that starts waits for the plugins of its group before it takes tasks.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 /// How long the group remembers that a plugin was taken away, in milliseconds: a worker that was down for longer brings it
 /// back, if it has it still.
 const REMEMBERED_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
-/// Does so until it is dropped.
-pub async fn share(topic: PluginTopic, folder: PathBuf, mut status: watch::Receiver<Status>) -> Infallible {
+/// Does so until it is dropped. `caught_up` is told once the folder has what the group has, and it is loaded or refused;
+/// after a while in any case, for the tasks of a worker must not wait for plugins that they do not need.
+pub async fn share(
+    topic: PluginTopic,
+    folder: PathBuf,
+    mut status: watch::Receiver<Status>,
+    caught_up: watch::Sender<bool>,
+) -> Infallible {
     let started = now();
     let (tell, told) = watch::channel(None);
     let keep = async {
@@ -44,14 +52,26 @@ pub async fn share(topic: PluginTopic, folder: PathBuf, mut status: watch::Recei
         if status.wait_for(|status| status.ready).await.is_err() {
             return std::future::pending().await;
         }
-        Sharing { topic: topic.clone(), folder, started, agreed: Agreed::new(), delivered: BTreeMap::new() }
-            .keep(status, told)
-            .await
+        let (agreed, delivered) = (Agreed::new(), BTreeMap::new());
+        let sharing = Sharing { topic: topic.clone(), folder, started, agreed, delivered };
+        tokio::select! {
+            never = sharing.keep(status, told, &caught_up) => never,
+            never = patience(&caught_up) => never,
+        }
     };
     tokio::select! {
         never = topic.follow(tell) => never,
         never = keep => never,
     }
+}
+
+/// Waits no longer than it is worth.
+async fn patience(caught_up: &watch::Sender<bool>) -> Infallible {
+    tokio::time::sleep(CAUGHT_UP_WITHIN).await;
+    if !caught_up.send_replace(true) {
+        warn!("the plugins of the worker group are not all here, this worker takes tasks all the same");
+    }
+    std::future::pending().await
 }
 
 struct Sharing {
@@ -89,10 +109,14 @@ impl Sharing {
         mut self,
         mut status: watch::Receiver<Status>,
         mut told: watch::Receiver<Option<Arc<SharedPlugins>>>,
+        caught_up: &watch::Sender<bool>,
     ) -> Infallible {
         let mut again = Backoff::new(AGAIN.0, AGAIN.1);
         loop {
-            let world = Arc::clone(&status.borrow_and_update().world);
+            let (world, refused) = {
+                let now = status.borrow_and_update();
+                (Arc::clone(&now.world), now.refused.clone())
+            };
             let known = told.borrow_and_update().clone();
             let mut failed = false;
             if let Some(known) = &known {
@@ -118,6 +142,9 @@ impl Sharing {
                         }
                     }
                 }
+                if acts.is_empty() && self.is_judged(&refused) {
+                    caught_up.send_if_modified(|caught_up| !std::mem::replace(caught_up, true));
+                }
                 self.forget(known).await;
             }
             if !failed {
@@ -128,7 +155,7 @@ impl Sharing {
             };
             let moved = async {
                 // The status changes all the time, the plugins seldom.
-                let has_changed = |status: &Status| !Arc::ptr_eq(&status.world, &world);
+                let has_changed = |status: &Status| !Arc::ptr_eq(&status.world, &world) || status.refused != refused;
                 status.wait_for(has_changed).await.is_err()
             };
             let is_over = tokio::select! {
@@ -165,6 +192,11 @@ impl Sharing {
             local.insert(key.clone(), Local { content: content.clone(), changed_at: *changed_at });
         }
         local
+    }
+
+    /// Whether all that was put into the folder is loaded by now, or will not be.
+    fn is_judged(&self, refused: &[RefusedPlugin]) -> bool {
+        self.delivered.values().all(|delivered| refused.iter().any(|refused| refused.file == delivered.file))
     }
 
     async fn act(
