@@ -38,7 +38,8 @@ async fn a_request_that_was_begun_is_carried_out_before_the_host_ends() -> Resul
     drop(begun);
     ensure!(stops.await??, "tasks did not end by themselves");
     // What was answered is kept.
-    let again = Served::start_in(folder, &[]).await?;
+    let mut again = Served::start_in(folder, &[]).await?;
+    again.worker.wait("last", |_| true).await?;
     ensure!(again.rest.get("/connectors/last").await?.expect(200)?["name"] == "last");
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Trace {
 
 /// What a task and its plugins logged lately on the worker that runs it. Lines that the worker does not log are not kept either.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/tasks/{task}/logs", tag = "sandbar",
-    params(("connector" = String, Path), ("task" = u32, Path), Limit), responses(
+    params(("connector" = String, Path), ("task" = i32, Path), Limit), responses(
         (status = 200, body = LogLines),
         (status = 400, body = ErrorBody),
         (status = 404, body = ErrorBody),
@@ -61,10 +61,12 @@ impl Trace {
     ))]
 pub(in crate::api) async fn logs(
     State(app): State<App>,
-    Path((name, task)): Path<(String, u32)>,
+    Path((name, number)): Path<(String, i32)>,
     Query(Limit { limit }): Query<Limit>,
 ) -> Result<Json<Value>, ApiError> {
     let connector = app.known(&name)?;
+    let unknown = || ApiError::not_found(format!("No status found for task {name}-{number}"));
+    let task = u32::try_from(number).map_err(|_| unknown())?;
     let limit = limit.map_or(LINES, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let known = connector.tasks.iter().find(|known| known.id == task);
     if let Some(worker) = app.runs_elsewhere(&name, known) {
@@ -73,27 +75,27 @@ pub(in crate::api) async fn logs(
     let lines = app.logs.of(&name, u64::from(task), limit);
     // One that is gone may have left lines.
     if lines.is_empty() && known.is_none() {
-        return Err(ApiError::not_found(format!("No status found for task {name}-{task}")));
+        return Err(unknown());
     }
     Ok(Json(json!(LogLines { lines })))
 }
 
 /// Why a task is in its state.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/tasks/{task}/trace", tag = "sandbar",
-    params(("connector" = String, Path), ("task" = u32, Path)), responses(
+    params(("connector" = String, Path), ("task" = i32, Path)), responses(
         (status = 200, body = Trace),
         (status = 404, body = ErrorBody),
         (status = 503, body = ErrorBody, description = "The worker that runs it does not answer"),
     ))]
 pub(in crate::api) async fn trace(
     State(app): State<App>,
-    Path((name, number)): Path<(String, u32)>,
+    Path((name, number)): Path<(String, i32)>,
 ) -> Result<Json<Value>, ApiError> {
     let connector = app.known(&name)?;
-    let task = connector.tasks.iter().find(|task| task.id == number);
+    let task = connector.tasks.iter().find(|task| i64::from(task.id) == i64::from(number));
     let task = task.ok_or_else(|| ApiError::not_found(format!("No status found for task {name}-{number}")))?;
     match app.runs_elsewhere(&name, Some(task)) {
-        Some(worker) => Ok(Json(app.ask(&worker, &Ask::Trace { connector: name, task: number }).await?)),
+        Some(worker) => Ok(Json(app.ask(&worker, &Ask::Trace { task: task.id, connector: name }).await?)),
         None => Ok(Json(json!(Trace::of(task)))),
     }
 }
