@@ -19,8 +19,8 @@ use self::exposition::Metric;
 use self::expressions::uses;
 use crate::Served;
 
-/// Those that a host on the embedded broker has none of.
-const ON_KAFKA: [&str; 1] = ["sandbar_worker_slots"];
+/// Those that a host on the embedded broker without tracing has none of.
+const ELSEWHERE: [&str; 3] = ["sandbar_worker_slots", "sandbar_spans_exported_total", "sandbar_spans_dropped_total"];
 /// Labels that Prometheus itself gives every metric.
 const OF_TARGETS: [&str; 2] = ["instance", "job"];
 const SEVERITIES: [&str; 2] = ["critical", "warning"];
@@ -62,7 +62,7 @@ async fn every_metric_is_documented_as_it_is() -> Result<()> {
         ensure!(labels == metric.names(), "{name} has the labels {:?}, not {labels:?}", metric.names());
     }
     for name in documented.keys() {
-        let is_there = metrics.contains_key(name) || ON_KAFKA.contains(&name.as_str());
+        let is_there = metrics.contains_key(name) || ELSEWHERE.contains(&name.as_str());
         ensure!(is_there, "docs/rest.md names {name}, and there is none");
     }
     Ok(())
