@@ -46,7 +46,7 @@ fi
 
 say "running the tests"
 # A run by hand of one test takes fewer.
-export SANDBAR_SIM_SEEDS=${SANDBAR_SIM_SEEDS:-0..300}
+export SANDBAR_SIM_SEEDS=${SANDBAR_SIM_SEEDS:-0..100}
 status=0
 cargo test "${cargo_flags[@]}" --workspace --no-fail-fast || status=$?
 

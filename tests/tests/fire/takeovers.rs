@@ -10,10 +10,10 @@ use sandbar_tests::scenario::Home;
 use tokio::time::MissedTickBehavior;
 
 /// Sources make records for as long as it takes.
-const SMALL: Scale = Scale { records: 0, faults: 3 };
+const SMALL: Scale = Scale { records: 0, faults: 1 };
 const FULL: Scale = Scale { records: 0, faults: 30 };
 /// How many chains of three connectors there are, small and full.
-const CHAINS: (u8, u8) = (4, 10);
+const CHAINS: (u8, u8) = (2, 10);
 const PLUGINS: [&str; 3] = ["datagen", "json-transform", "file-sink"];
 /// From one kill to the next.
 const EVERY: Duration = Duration::from_secs(20);
