@@ -45,8 +45,6 @@ if [[ -z ${SANDBAR_TEST_KAFKA:-}${no_kafka} ]]; then
 fi
 
 say "running the tests"
-# A run by hand of one test takes fewer.
-export SANDBAR_SIM_SEEDS=${SANDBAR_SIM_SEEDS:-0..100}
 status=0
 cargo test "${cargo_flags[@]}" --workspace --no-fail-fast || status=$?
 

@@ -1,4 +1,4 @@
-//! Thousands of seeds of the simulation: what whole hosts do while everything fails around them.
+//! Seeds of the simulation: what whole hosts do while everything fails around them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

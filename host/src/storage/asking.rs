@@ -124,12 +124,14 @@ impl StatusTopic {
         });
         let _over = Over(statuses, &id);
         let asked = Asked { to: worker.to_owned(), what };
-        self.write(&[StatusEntry::Ask { id: id.clone(), asked: Some(asked) }]).await.map_err(broker)?;
-        let answer = timeout(within, is_done).await;
-        let parts = answer.as_ref().ok().and_then(|text| text.as_ref().ok()).map_or(1, |text| parts(text).len());
-        self.clear(id.clone(), parts);
-        let Ok(Ok(text)) = answer else { return Err(AskError::Silent(worker.to_owned(), within)) };
-        serde_json::from_str(&text).map_err(|_| AskError::Unreadable(worker.to_owned()))
+        // A broker that is away would keep the write for longer than anybody waits.
+        let exchange = async {
+            self.write(&[StatusEntry::Ask { id: id.clone(), asked: Some(asked) }]).await.map_err(broker)?;
+            is_done.await.map_err(|_| AskError::Silent(worker.to_owned(), within))
+        };
+        let answer = timeout(within, exchange).await.map_err(|_| AskError::Silent(worker.to_owned(), within)).flatten();
+        self.clear(id.clone(), answer.as_ref().map_or(1, |text| parts(text).len()));
+        serde_json::from_str(&answer?).map_err(|_| AskError::Unreadable(worker.to_owned()))
     }
 
     /// Answers another worker.

@@ -250,32 +250,35 @@ impl Sharing {
         acts: &[(PluginKey, Act)],
     ) -> Result<(), Failed> {
         let Some(PluginEntry { content, place: Some(place), worker, .. }) = known.get(key) else { return Ok(()) };
-        let held = |file: &Path| loaded.iter().find(|(_, (holder, _))| holder == file).map(|(held, _)| held);
         let goes = |held: &PluginKey| acts.iter().any(|(other, act)| other == held && *act == Act::Remove);
-        let is_free = |file: &Path| match held(file) {
-            Some(held) => held == key || goes(held),
-            None => matches!(folder::holds(file), Ok(there) if there.as_ref().is_none_or(|there| there == content)),
-        };
-        let file = match loaded.get(key) {
-            Some((file, _)) => file.clone(),
-            None => folder::place(&self.folder, key, &place.file, is_free).ok_or_else(|| {
-                format!(
-                    "{} is in the way, and so is what would be another name for it",
-                    self.folder.join(&place.file).display()
-                )
-            })?,
-        };
+        // Files that hold plugins, and whether they keep them.
+        let stays = loaded.iter().map(|(held, (file, _))| (file.clone(), held != key && !goes(held)));
+        let held: BTreeMap<PathBuf, bool> = stays.collect();
+        let (folder, own, key_of, told) = (self.folder.clone(), loaded.get(key), key.clone(), place.file.clone());
+        let (own, wanted) = (own.map(|(file, _)| file.clone()), content.clone());
+        let found = spawn_blocking(move || {
+            let is_free = |file: &Path| match held.get(file) {
+                Some(stays) => !stays,
+                None => matches!(folder::holds(file), Ok(there) if there.as_ref().is_none_or(|there| *there == wanted)),
+            };
+            let file = own.or_else(|| folder::place(&folder, &key_of, &told, is_free)).ok_or_else(|| {
+                format!("{} is in the way, and so is what would be another name for it", folder.join(&told).display())
+            })?;
+            let there = folder::holds(&file).map_err(|error| named(&file.display().to_string(), &error))?;
+            Ok::<_, String>((there == Some(wanted), file))
+        });
+        let (is_there, file) = found.await??;
         let shown = file.display().to_string();
-        let (to, wanted) = (file.clone(), content.clone());
-        let is_there = spawn_blocking(move || folder::holds(&to).map(|there| there == Some(wanted))).await?;
-        if !is_there.map_err(|error| named(&shown, &error))? {
+        if !is_there {
             let wasm = self.topic.fetch(content.sha256, place, known).await?;
             let (to, signature) = (file.clone(), content.signature.clone());
             let put = spawn_blocking(move || folder::put(&to, &wasm, signature.as_deref())).await?;
             put.map_err(|error| named(&shown, &error))?;
             info!(plugin = %key.name, version = %key.version, file = shown, by = worker, "the worker group has a plugin for this folder");
         }
-        let changed_at = changed_at(&file).ok_or_else(|| format!("{shown} is gone again"))?;
+        let to = file.clone();
+        let changed_at =
+            spawn_blocking(move || changed_at(&to)).await?.ok_or_else(|| format!("{shown} is gone again"))?;
         let before = loaded.get(key).map(|(_, plugin)| self::content(plugin));
         self.delivered.insert(key.clone(), Delivered { file, content: content.clone(), changed_at, before });
         self.agreed.insert(key.clone(), Some(content.clone()));
