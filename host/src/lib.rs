@@ -23,5 +23,6 @@ pub mod task;
 pub mod telemetry;
 mod text;
 pub mod trust;
+mod wall_clock;
 mod whole_file;
 pub mod wiring;

@@ -63,7 +63,12 @@ impl App {
         let unavailable = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
         let topic = self.status_topic.as_ref().ok_or_else(|| unavailable("there is no other worker".to_owned()))?;
         let what = serde_json::to_value(ask).map_err(|error| unavailable(error.to_string()))?;
-        topic.ask(&self.statuses, worker, what, within).await.map_err(|error| unavailable(error.to_string()))
+        let answer = topic.ask(&self.statuses, worker, what, within).await;
+        match answer.map_err(|error| unavailable(error.to_string()))? {
+            // What it was asked for has moved on, or it is older than the question.
+            Value::Null => Err(unavailable(format!("worker {worker} does not know it"))),
+            answer => Ok(answer),
+        }
     }
 
     /// Asks all other workers that live. One that does not answer has nothing to say.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::wall_clock::now_ms;
 use tracing_subscriber::EnvFilter;
 
 /// The levels, the least severe messages last.
@@ -109,7 +109,7 @@ impl Set {
         let mut new = self.set.clone();
         let inner = format!("{name}::");
         new.retain(|set, _| name != ROOT && *set != name && !set.starts_with(&inner));
-        new.insert(name.to_owned(), (level, now()));
+        new.insert(name.to_owned(), (level, now_ms()));
         let filter = EnvFilter::try_new(directives(&self.base, &new)).map_err(|error| error.to_string())?;
         Ok((new, filter))
     }
@@ -154,11 +154,6 @@ fn directives(base: &str, set: &Levels) -> String {
     let start = Set { base: base.to_owned(), ..Set::default() }.level(AUDIT).level;
     directives.push_str(&format!(",{AUDIT}={}", start.to_ascii_lowercase()));
     directives
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod member;
 mod placed;
 mod placement;
 pub(crate) mod planner;
+mod publishing;
 mod reconcile;
 mod rollback;
 mod running;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sandbar_abi::FrameBuilder;
 use thiserror::Error;
@@ -19,6 +19,7 @@ use crate::batch::Batch;
 use crate::broker::{Broker, BrokerError, Output};
 use crate::digest::Digest;
 use crate::task::Backoff;
+use crate::wall_clock::now_ms;
 
 /// How long one wait for news may take.
 const WAIT: Duration = Duration::from_secs(5);
@@ -71,8 +72,9 @@ impl SharedPlugins {
     }
 
     /// All plugins of which something is said.
-    pub fn iter(&self) -> impl Iterator<Item = (&PluginKey, &PluginEntry)> {
-        self.plugins.iter()
+    #[must_use]
+    pub fn all(&self) -> &BTreeMap<PluginKey, PluginEntry> {
+        &self.plugins
     }
 
     /// Whether all pieces of a file are there.
@@ -178,7 +180,7 @@ impl PluginTopic {
             }
         }
         let place = PluginPlace { bytes: wasm.len() as u64, chunks, file };
-        self.say(key, PluginEntry { content, place: Some(place), at: now(), worker: self.worker.clone() }).await
+        self.say(key, PluginEntry { content, place: Some(place), at: now_ms(), worker: self.worker.clone() }).await
     }
 
     /// Says that a plugin was taken away, and lets go of its pieces where no other one has the same.
@@ -189,9 +191,12 @@ impl PluginTopic {
         known: &SharedPlugins,
     ) -> Result<PluginEntry, BrokerError> {
         let sha256 = content.sha256;
-        let said = self.say(key, PluginEntry { content, place: None, at: now(), worker: self.worker.clone() }).await?;
-        let is_used =
-            known.iter().any(|(other, entry)| other != key && entry.place.is_some() && entry.content.sha256 == sha256);
+        let said =
+            self.say(key, PluginEntry { content, place: None, at: now_ms(), worker: self.worker.clone() }).await?;
+        let is_used = known
+            .plugins
+            .iter()
+            .any(|(other, entry)| other != key && entry.place.is_some() && entry.content.sha256 == sha256);
         let numbers = known.chunks.get(&sha256).filter(|_| !is_used).into_iter().flat_map(BTreeMap::keys);
         let gone: Vec<_> = numbers.map(|number| (chunk_key(sha256, *number), None)).collect();
         if !gone.is_empty() {
@@ -257,11 +262,6 @@ impl PluginTopic {
         let output = Output { topic: Arc::clone(&self.place.topic), batch };
         self.broker.write(output, &self.place.settings()).await
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

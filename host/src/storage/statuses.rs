@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sandbar_abi::FrameBuilder;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::status_entry::{Alive, Said, StatusEntry};
 use crate::batch::Batch;
 use crate::broker::{BatchLimits, Broker, BrokerError, CleanupPolicy, Output, ReadFrom, ReadSpec, TopicSettings};
 use crate::task::Backoff;
+use crate::wall_clock::now_ms;
 
 /// How often a worker says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -212,8 +213,7 @@ impl StatusTopic {
             .collect();
         let gone = before.keys().filter(|key| !now.contains_key(*key) && !exists(key));
         entries.extend(gone.map(|key| entry(key, None)));
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let at = now_ms();
         let forgotten = statuses.forgotten(at, Instant::now()).into_iter().filter(|name| *name != self.worker);
         entries.extend(forgotten.map(|name| StatusEntry::Worker { name, alive: None }));
         let alive = Alive { worker_id: self.worker_id.clone(), at };

@@ -129,7 +129,7 @@ impl Trace {
             if !stage.alias.is_empty() {
                 span.set("sandbar.transform", stage.alias.to_string());
             }
-            span.set("sandbar.fuel", i64::try_from(stage.fuel() - begun.fuel).unwrap_or(i64::MAX));
+            span.set("sandbar.fuel", i64::try_from(stage.fuel().saturating_sub(begun.fuel)).unwrap_or(i64::MAX));
         }
         if let Err(error) = end {
             span.fail(error.kind.class_name(), error);

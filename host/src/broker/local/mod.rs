@@ -28,7 +28,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +47,7 @@ use super::{
     Administration, Broker, BrokerError, CleanupPolicy, Commit, Created, Output, ReadSpec, Reader, Session,
     SessionSpec, StateScope, TopicInfo, TopicPartition, TopicPartitionOffset, TopicSettings, Topics,
 };
+use crate::wall_clock::now_ms;
 
 pub use options::{Durability, LocalOptions};
 
@@ -328,10 +328,4 @@ impl Administration for LocalBroker {
             .run(&operation, move |work| operations::set_group_offsets(work.connection, &group, &offsets))
             .await
     }
-}
-
-/// Milliseconds since the epoch.
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -8,10 +8,11 @@ use sandbar_abi::Frame;
 use sandbar_abi::frame::Record;
 
 use super::catalog::{self, Partition, Topic};
-use super::{Inner, errors, now_ms};
+use super::{Inner, errors};
 use crate::batch::Batch;
 use crate::broker::partitioner::partition_of_key;
 use crate::broker::{BrokerError, CleanupPolicy, Output, TopicSettings};
+use crate::wall_clock::now_ms;
 
 /// How much one transaction may stage, in bytes. Tasks commit by time, records and bytes long before.
 pub(super) const MAX_STAGED_BYTES: usize = 256 << 20;

@@ -17,8 +17,9 @@ use super::coordinator::Coordinator;
 use super::errors::Failure;
 use super::maintenance::Maintenance;
 use super::options::{LocalOptions, Place};
-use super::{now_ms, operations, schema};
+use super::{operations, schema};
 use crate::broker::BrokerError;
+use crate::wall_clock::now_ms;
 
 /// How many pieces of work may wait for the writer; more callers wait outside, holding nothing.
 const MAX_QUEUED: usize = 1024;

@@ -36,11 +36,10 @@ pub(super) type Agreed = BTreeMap<PluginKey, Option<Content>>;
 
 /// Decides, and notes what both agree on. `is_whole`: whether the group has all the bytes of what it says is there.
 /// `started`: when this worker did, in milliseconds since 1970.
-pub(super) fn decide<'g>(
+pub(super) fn decide(
     agreed: &mut Agreed,
     local: &BTreeMap<PluginKey, Local>,
-    group: impl Fn(&PluginKey) -> Option<&'g PluginEntry>,
-    group_keys: impl Iterator<Item = &'g PluginKey>,
+    group: &BTreeMap<PluginKey, PluginEntry>,
     is_whole: impl Fn(&PluginEntry) -> bool,
     started: i64,
 ) -> Vec<(PluginKey, Act)> {
@@ -48,14 +47,12 @@ pub(super) fn decide<'g>(
         // It is more likely that the folder is new, or was not there, than that the group shall be without plugins.
         agreed.clear();
     }
-    let mut keys: BTreeSet<PluginKey> = agreed.keys().chain(local.keys()).cloned().collect();
-    keys.extend(group_keys.cloned());
+    let keys: BTreeSet<PluginKey> = agreed.keys().chain(local.keys()).chain(group.keys()).cloned().collect();
     let mut acts = Vec::new();
     for key in keys {
-        let (here, entry) = (local.get(&key), group(&key));
+        let (here, entry) = (local.get(&key), group.get(&key));
         let there = entry.filter(|entry| entry.place.is_some());
-        let ours: Option<&Content> = here.map(|local| &local.content);
-        let theirs: Option<&Content> = there.map(|entry| &entry.content);
+        let (ours, theirs) = (here.map(|local| &local.content), there.map(|entry| &entry.content));
         if ours == theirs {
             if there.is_some_and(|entry| !is_whole(entry)) {
                 acts.push((key.clone(), Act::Publish));
@@ -131,7 +128,7 @@ mod tests {
         local.extend(here.map(|local| (key(), local)));
         let mut group: BTreeMap<_, _> = self::there("other", 1).map(|entry| (other, entry)).into_iter().collect();
         group.extend(there.map(|entry| (key(), entry)));
-        let acts = decide(&mut agreed, &local, |key| group.get(key), group.keys(), |_| true, STARTED);
+        let acts = decide(&mut agreed, &local, &group, |_| true, STARTED);
         acts.first().map(|(_, act)| *act)
     }
 
@@ -164,23 +161,19 @@ mod tests {
 
     #[test]
     fn pieces_that_are_missing_are_written_again() {
-        let (mut agreed, entry) = (Agreed::new(), there("a", 1));
         let local = here("a", 1).map(|local| (key(), local)).into_iter().collect();
-        let key = key();
-        let acts = decide(&mut agreed, &local, |_| entry.as_ref(), [&key].into_iter(), |_| false, STARTED);
-        assert_eq!(acts, [(key, Act::Publish)]);
+        let group = there("a", 1).map(|entry| (key(), entry)).into_iter().collect();
+        assert_eq!(decide(&mut Agreed::new(), &local, &group, |_| false, STARTED), [(key(), Act::Publish)]);
     }
 
     #[test]
     fn an_empty_folder_takes_nothing_away() {
         let other = PluginKey { name: "q".to_owned(), ..key() };
         let mut agreed: Agreed = [(key(), Some(content("a"))), (other.clone(), Some(content("a")))].into();
-        let group = BTreeMap::from([(key(), there("a", 1)), (other.clone(), there("a", 1))]);
-        let group = |key: &PluginKey| group.get(key).and_then(Option::as_ref);
-        let keys = [key(), other.clone()];
-        let acts = decide(&mut agreed.clone(), &BTreeMap::new(), group, keys.iter(), |_| true, STARTED);
+        let group = [key(), other.clone()].into_iter().filter_map(|key| Some((key, there("a", 1)?))).collect();
+        let acts = decide(&mut agreed.clone(), &BTreeMap::new(), &group, |_| true, STARTED);
         assert_eq!(acts, [(key(), Act::Fetch), (other.clone(), Act::Fetch)]);
         let one = here("a", 1).map(|local| (other, local)).into_iter().collect();
-        assert_eq!(decide(&mut agreed, &one, group, keys.iter(), |_| true, STARTED), [(key(), Act::Withdraw)]);
+        assert_eq!(decide(&mut agreed, &one, &group, |_| true, STARTED), [(key(), Act::Withdraw)]);
     }
 }

@@ -2,7 +2,7 @@
 //! and one that is taken away goes everywhere.
 //!
 //! What comes from the group is put into the folder, and from there on is a file like any other: it is trusted or not, judged
-//! and loaded as if somebody had dropped it here. [`decide`] has the rules, [`folder`] the files.
+//! and loaded as if somebody had dropped it here. `decide` has the rules, `folder` the files.
 
 mod decide;
 pub(crate) mod folder;
@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -26,6 +26,7 @@ use crate::discovery::snapshot::Fingerprint;
 use crate::plugins::Plugin;
 use crate::storage::{Content, PluginEntry, PluginKey, PluginTopic, SharedPlugins};
 use crate::task::Backoff;
+use crate::wall_clock::now_ms;
 
 /// The first and the longest pause before what failed is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -45,7 +46,7 @@ pub async fn share(
     mut status: watch::Receiver<Status>,
     caught_up: watch::Sender<bool>,
 ) -> Infallible {
-    let started = now();
+    let started = now_ms();
     let (tell, told) = watch::channel(None);
     let keep = async {
         // Until the folder was seen whole, nothing is missing from it.
@@ -129,8 +130,7 @@ impl Sharing {
                 let acts = decide(
                     &mut self.agreed,
                     &local,
-                    |key| known.get(key),
-                    known.iter().map(|(key, _)| key),
+                    known.all(),
                     |entry| entry.place.as_ref().is_none_or(|place| known.is_whole(entry.content.sha256, place)),
                     self.started,
                 );
@@ -287,8 +287,8 @@ impl Sharing {
 
     /// Has the group forget what was taken away long ago.
     async fn forget(&self, known: &SharedPlugins) {
-        let long_ago = now() - REMEMBERED_MS;
-        for (key, _) in known.iter().filter(|(_, entry)| entry.place.is_none() && entry.at < long_ago) {
+        let long_ago = now_ms() - REMEMBERED_MS;
+        for (key, _) in known.all().iter().filter(|(_, entry)| entry.place.is_none() && entry.at < long_ago) {
             if let Err(error) = self.topic.forget(key).await {
                 debug!(plugin = %key.name, version = %key.version, "the worker group still remembers that this was taken away: {error}");
                 return;
@@ -329,9 +329,4 @@ fn content(plugin: &Plugin) -> Content {
 fn changed_at(file: &Path) -> Option<i64> {
     let ctime = Fingerprint::of(&std::fs::metadata(file).ok()?).ctime;
     i64::try_from(ctime / 1_000_000).ok()
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
