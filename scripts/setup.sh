@@ -83,6 +83,16 @@ setup_rust() {
     rust_ready "$channel" "$target" || die "Rust $channel is installed but not in use here; see  rustup show"
 }
 
+# Whether all that Maven gets is there: the jars of Kafka, of Kafka Connect and of a client. That one is got anew with the
+# clients in Python, whose versions are in these files.
+jars_complete() {
+    local clients="$kafka_dir/clients"
+    kafka_fetched && jars_fetched scripts/kafka/connect-pom.xml "$kafka_dir/connect-lib" &&
+        jars_fetched tests/clients/java/pom.xml "$clients/java" &&
+        cmp -s tests/clients/requirements.txt "$clients/requirements.txt" &&
+        cmp -s tests/clients/openapi/requirements.txt "$clients/openapi/requirements.txt"
+}
+
 setup_kafka() {
     local missing=() package
     if ! find_java >/dev/null; then
@@ -93,7 +103,7 @@ setup_kafka() {
         done
         missing+=("$package")
     fi
-    kafka_fetched || have mvn || missing+=(maven)
+    jars_complete || have mvn || missing+=(maven)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
     find_java >/dev/null || die "no Java $java_needed or newer, even after installing"

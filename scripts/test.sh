@@ -1,32 +1,52 @@
 #!/usr/bin/env bash
-# Runs every test, those against Apache Kafka too. Where no Kafka can be had the rest runs, and the last line says what
-# did not; with REQUIRE_KAFKA=1 that is a failure. SANDBAR_TEST_KAFKA=HOST:PORT names a broker to use instead of ours.
+# Runs every test, those against Apache Kafka and in a browser too. Where one cannot be had the rest runs, and the last line
+# says what did not; with REQUIRE_KAFKA=1 and REQUIRE_BROWSER=1 that is a failure. SANDBAR_TEST_KAFKA=HOST:PORT names a broker
+# to use instead of ours. Kafka Connect and its clients, which the REST interface is held against, REQUIRE_KAFKA asks for too.
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 broker="test-$$"
-no_kafka=""
+no_kafka="" no_connect="" no_clients=""
 
-without_kafka() {
-    no_kafka=$1
+missing() { # WHY
     if [[ ${REQUIRE_KAFKA:-0} == 1 ]]; then die "$1, and REQUIRE_KAFKA is set"; fi
     warn "$1"
 }
 
+without_kafka() { # WHY
+    no_kafka=$1
+    missing "$1"
+}
+
 scripts/setup.sh
+no_tools=""
+# With a broker that is there already, too: Maven and Python get what is held against it.
+scripts/setup.sh --kafka || no_tools="Java, Maven and Python could not be installed"
 if [[ -z ${SANDBAR_TEST_KAFKA:-} ]]; then
-    if ! scripts/setup.sh --kafka; then
-        without_kafka "Java and Maven could not be installed"
+    if [[ -n $no_tools ]]; then
+        without_kafka "$no_tools"
     elif ! scripts/kafka.sh fetch; then
         without_kafka "Apache Kafka could not be downloaded"
     fi
 fi
-# The REST interface is held against that of a real Kafka Connect, by its own clients.
-if [[ -z $no_kafka ]]; then
-    scripts/connect.sh fetch || without_kafka "Kafka Connect could not be downloaded"
-    scripts/clients.sh fetch || without_kafka "clients of Kafka Connect could not be downloaded"
+# The REST interface is held against that of a real Kafka Connect, which needs a broker, and by its clients, which need none.
+# Tests go by what lies there: what is out of date, and could not be had anew, is taken away.
+if [[ -z $no_kafka ]] && ! scripts/connect.sh fetch; then
+    no_connect="it could not be downloaded"
+    missing "Kafka Connect could not be downloaded"
+    rm -f "$kafka_dir/connect-lib/pom.xml"
 fi
-scripts/setup.sh --browser || warn "no Chromium could be installed: the page at /ui is not tested"
+if ! scripts/clients.sh fetch; then
+    no_clients="they could not be downloaded"
+    missing "clients of the REST interface could not be downloaded"
+    rm -f "$kafka_dir/clients/requirements.txt"
+fi
+no_browser=""
+if ! scripts/setup.sh --browser; then
+    no_browser="Chromium could not be installed"
+    if [[ ${REQUIRE_BROWSER:-0} == 1 ]]; then die "$no_browser, and REQUIRE_BROWSER is set"; fi
+    warn "$no_browser"
+fi
 
 scripts/build.sh plugins
 say "building the tests"
@@ -49,8 +69,12 @@ status=0
 cargo test "${cargo_flags[@]}" --workspace --no-fail-fast || status=$?
 
 if ((status != 0)); then say "some tests failed"; fi
-if [[ -n $no_kafka ]]; then
-    say "not run: the tests against Apache Kafka ($no_kafka)"
+left_out="${no_kafka:+; the tests against Apache Kafka ($no_kafka)}"
+left_out+="${no_connect:+; the tests against Kafka Connect ($no_connect)}"
+left_out+="${no_clients:+; the tests by clients of the REST interface ($no_clients)}"
+left_out+="${no_browser:+; the tests of the page at /ui ($no_browser)}"
+if [[ -n $left_out ]]; then
+    say "not run: ${left_out#; }"
 elif ((status == 0)); then
     say "all tests passed, those against Apache Kafka included"
 fi
