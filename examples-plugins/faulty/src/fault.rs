@@ -75,6 +75,7 @@ pub enum Mode {
     StateFlood,
     HugeOutput,
     ManyOutputs,
+    StrayTopic,
     Idle,
 }
 

@@ -153,6 +153,9 @@ impl Transform for Faulty {
                     out.with_value(&record, Some(&vec![b'x'; HUGE_BYTES]));
                 }
                 Mode::ManyOutputs => self.multiply(&record, out),
+                Mode::StrayTopic => {
+                    out.emit_to(&self.fault.message, None, &record, record.key, record.value);
+                }
                 _ => out.pass(&record),
             }
         }

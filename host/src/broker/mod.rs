@@ -6,6 +6,7 @@
 mod error;
 pub mod kafka;
 pub mod local;
+mod own_topics;
 pub mod partitioner;
 mod types;
 
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use error::{BrokerError, BrokerErrorKind};
+pub use own_topics::{OwnTopics, SLOTS_TOPIC, STATE_TOPIC_PREFIX};
 pub use types::{
     BatchLimits, CleanupPolicy, Commit, Consumed, Created, Input, Output, PartitionBatch, ReadFrom, ReadSpec,
     SessionSpec, SourceOffset, StateChange, StatePlace, StateScope, TopicInfo, TopicPartition, TopicPartitionOffset,

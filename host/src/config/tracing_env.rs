@@ -4,8 +4,10 @@ use percent_encoding::percent_decode_str;
 
 use super::error::ConfigError;
 use super::keys;
+use super::rest::NOWHERE;
 use super::secrets::{Secret, SecretSource};
 use super::tracing::{Endpoint, Ratio, TracingConfig};
+use crate::http::Injection;
 
 /// The path at a collector that takes traces.
 const PATH: &str = "v1/traces";
@@ -74,10 +76,13 @@ impl Env<'_> {
             return None;
         }
         let whole = self.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-        let (name, url) = match whole {
-            Some(whole) => whole,
-            None => self.text("OTEL_EXPORTER_OTLP_ENDPOINT").map(|(name, base)| (name, with_path(&base)))?,
-        };
+        let is_base = whole.is_none();
+        let (name, text) = whole.or_else(|| self.text("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
+        // The key has this word, too, and nobody means a host by it.
+        if text.eq_ignore_ascii_case(NOWHERE) {
+            return None;
+        }
+        let url = if is_base { with_path(&text) } else { text };
         if let Err(wrong) = keys::TRACING_ENDPOINT.kind.check(&url) {
             self.warnings.push(format!("{name} {wrong}; nothing is traced"));
             return None;
@@ -102,12 +107,17 @@ impl Env<'_> {
         for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let header = item.split_once('=').and_then(|(name, value)| {
                 let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
-                Some((crate::http::check_header(name.trim()).ok()?.to_string(), Secret::new(value)))
+                let name = name.trim().to_ascii_lowercase();
+                // For no host, and so to no end but to know whether it is a header.
+                Injection::new(&name, &value, Vec::new()).ok()?;
+                Some((name, Secret::new(value)))
             });
             match header {
                 Some(header) => headers.push(header),
                 // What it is may be a secret.
-                None => self.warnings.push(format!("{variable} holds an item that is not name=value, it is left out")),
+                None => self.warnings.push(format!(
+                    "{variable} holds an item that is not name=value, or cannot be a header, it is left out"
+                )),
             }
         }
         headers
@@ -181,12 +191,15 @@ mod tests {
 
     #[test]
     fn nothing_is_traced_where_nobody_asks() {
-        let silent: [(&str, &[(&str, &str)]); 6] = [
+        let silent: [(&str, &[(&str, &str)]); 9] = [
             ("", &[]),
             ("", &[("OTEL_SERVICE_NAME", "x")]),
             ("tracing.endpoint = \"none\"", &[BASE]),
             ("", &[BASE, ("OTEL_SDK_DISABLED", "true")]),
             ("", &[BASE, ("OTEL_TRACES_EXPORTER", "none")]),
+            ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "none")]),
+            ("", &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "none")]),
+            ("", &[BASE, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "None")]),
             ("", &[BASE, ("OTEL_TRACES_SAMPLER", "always_off")]),
         ];
         for (file, env) in silent {
@@ -238,6 +251,9 @@ mod tests {
         warned(&[BASE, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], false, "http/protobuf only");
         warned(&[BASE, ("OTEL_TRACES_SAMPLER", "xray")], true, "\"xray\", which is not known");
         warned(&[BASE, ("OTEL_EXPORTER_OTLP_HEADERS", "s3")], true, "not name=value");
+        for list in ["authorization=Basic%20s3%0A", "a b=s3", "host=s3", "x=s3%00", "x=s3%FF"] {
+            warned(&[BASE, ("OTEL_EXPORTER_OTLP_HEADERS", list)], true, "cannot be a header");
+        }
         let bad_ratio = [BASE, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "7")];
         warned(&bad_ratio, true, "OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1");
     }

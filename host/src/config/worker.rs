@@ -15,7 +15,7 @@ use super::secrets::{self, Properties};
 use super::tracing::{self, TracingConfig};
 use super::tree::{self, Field};
 use super::{read_toml, suggest, trust};
-use crate::broker::{CleanupPolicy, TopicSettings};
+use crate::broker::{CleanupPolicy, OwnTopics, TopicSettings};
 use crate::trust::Policy;
 
 /// The largest `sandbar.toml`, in bytes.
@@ -68,6 +68,21 @@ pub struct WorkerConfig {
     pub shutdown_timeout: Duration,
     /// How long a task may make no progress before it counts as stalled.
     pub stall_timeout: Duration,
+}
+
+impl WorkerConfig {
+    /// The topics of the worker group, to which no plugin writes.
+    #[must_use]
+    pub fn own_topics(&self) -> OwnTopics {
+        let named = [&self.offset_storage_topic, &self.config_storage_topic, &self.status_storage_topic];
+        OwnTopics::new(named.into_iter().chain(&self.plugin_storage_topic).map(String::as_str))
+    }
+
+    /// Whether a topic is one of them.
+    #[must_use]
+    pub fn is_own_topic(&self, topic: &str) -> bool {
+        self.own_topics().hold(topic)
+    }
 }
 
 /// Which broker a worker uses.

@@ -13,13 +13,11 @@ use tracing::{debug, error, warn};
 use super::placement::{Dealt, SLOTS};
 use super::supervisor::Event;
 use crate::broker::{
-    BatchLimits, Broker, BrokerError, BrokerErrorKind, Consumed, Input, ReadFrom, ReadSpec, Session, SessionSpec,
-    TopicPartition, TopicSettings, Topics,
+    BatchLimits, Broker, BrokerError, BrokerErrorKind, Consumed, Input, ReadFrom, ReadSpec, SLOTS_TOPIC, Session,
+    SessionSpec, TopicPartition, TopicSettings, Topics,
 };
 use crate::task::Backoff;
 
-/// The topic whose partitions are the slots.
-const TOPIC: &str = "sandbar-slots";
 /// How long one wait for news may take.
 const WAIT: Duration = Duration::from_secs(5);
 /// Nobody writes to the topic.
@@ -79,7 +77,7 @@ impl Member {
     /// Opens the session, and makes sure that there is a partition for each slot: somebody else may have made the topic.
     async fn open(&self) -> Result<Box<dyn Session>, BrokerError> {
         let session = self.broker.session(self.spec()).await?;
-        let last = ReadSpec { topic: TOPIC.to_owned(), partitions: Some(vec![SLOTS - 1]), from: ReadFrom::End };
+        let last = ReadSpec { topic: SLOTS_TOPIC.to_owned(), partitions: Some(vec![SLOTS - 1]), from: ReadFrom::End };
         match self.broker.reader(last).await {
             Ok(_) => Ok(session),
             Err(error) => {
@@ -124,7 +122,7 @@ impl Member {
 
     async fn answer(&self, session: &mut dyn Session, news: Consumed) -> Result<(), BrokerError> {
         match news {
-            Consumed::Idle | Consumed::Batches(_) => {}
+            Consumed::Idle | Consumed::Joining | Consumed::Batches(_) => {}
             Consumed::Assigned(partitions) => {
                 let slots = slots(&partitions);
                 session.accept(partitions.into_iter().map(|partition| (partition, None)).collect()).await?;
@@ -168,7 +166,7 @@ impl Member {
             task: 0,
             input: Some(Input {
                 group: format!("sandbar-workers-{}", self.group),
-                topics: Topics::Names(vec![TOPIC.to_owned()]),
+                topics: Topics::Names(vec![SLOTS_TOPIC.to_owned()]),
             }),
             topic_settings: TopicSettings {
                 partitions: SLOTS,

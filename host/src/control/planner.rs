@@ -61,6 +61,7 @@ pub(super) async fn plan(
     let tasks = u32::try_from(configs.len()).map_err(|_| "too many tasks".to_owned())?;
     let consumer_overrides = properties(&settings.consumer_overrides)?;
     let producer_overrides = properties(&settings.producer_overrides)?;
+    let own_topics = worker.own_topics();
     let plans = configs.into_iter().zip(0..).map(|(config, task)| {
         Ok(Plan {
             worker_group: worker.group_id.clone(),
@@ -74,6 +75,7 @@ pub(super) async fn plan(
             transforms: transforms.iter().map(for_task).collect::<Result<_, _>>()?,
             pace: pace(&settings),
             errors: errors(&settings),
+            own_topics: own_topics.clone(),
             topic_settings: settings.topic_settings.clone(),
             consumer_overrides: consumer_overrides.clone(),
             producer_overrides: producer_overrides.clone(),

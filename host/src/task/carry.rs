@@ -1,9 +1,14 @@
-//! The header `traceparent` of records: which spans a batch comes of, and that none loses it on its way through a plugin.
+//! The header `traceparent` of records: which spans a batch comes of, that none loses it on its way through a plugin,
+//! and that it costs no record its delivery.
 
+use sandbar_abi::frame::Headers;
 use sandbar_abi::{FrameBuilder, Record};
 
 use crate::batch::{Batch, Copier};
 use crate::telemetry::{TRACEPARENT, TRACESTATE, TraceContext, Tracer};
+
+/// How much of the header says which trace it is of, in bytes: the version, the trace, and a dash after each.
+const TRACE_LEN: usize = 36;
 
 /// The spans that the records of a batch come of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -70,6 +75,62 @@ fn add<'h>(batch: Batch, origin: impl Fn(&Record<'_>) -> Option<(&'h [u8], Optio
         }
     }
     Batch::build(&builder).unwrap_or(batch)
+}
+
+/// Where the headers of its trace come from that a record can do without.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'b> {
+    /// From [`mark`], for the poll that this span belongs to. Its trace began after the plugin had returned its
+    /// records: no header that a plugin set is of it.
+    Poll(TraceContext),
+    /// From the record of this batch that it was made from. Whether [`inherit`] put a header there or the plugin kept
+    /// it cannot be told apart.
+    Input(&'b Batch),
+    /// From wherever.
+    Anywhere,
+}
+
+/// The same records, of which one has lost the headers of its trace that it was given; `None`: it was given none.
+pub(super) fn without(batch: &Batch, index: usize, given: Given<'_>) -> Option<Batch> {
+    let frame = batch.frame();
+    let record = frame.record(index)?;
+    let origin = match given {
+        Given::Input(input) => input.frame().record(record.input? as usize),
+        Given::Poll(_) | Given::Anywhere => None,
+    };
+    let is_given = |header: &str| match given {
+        Given::Poll(span) => header == TRACEPARENT && value(&record, header).is_some_and(|own| is_of(own, &span)),
+        Given::Input(_) => {
+            let own = value(&record, header);
+            own.is_some() && origin.is_some_and(|origin| value(&origin, header) == own)
+        }
+        Given::Anywhere => has(&record, header),
+    };
+    if !is_given(TRACEPARENT) {
+        return None;
+    }
+    let loses_state = is_given(TRACESTATE);
+    let mut builder = FrameBuilder::new();
+    let mut copier = Copier::default();
+    for (place, record) in frame.records().enumerate() {
+        if place != index {
+            copier.copy(&mut builder, &record, record.input);
+            continue;
+        }
+        let bare = Record { headers: Headers::NONE, ..record };
+        let mut copy = copier.copy(&mut builder, &bare, record.input);
+        for (name, value) in record.headers {
+            if name != TRACEPARENT && !(loses_state && name == TRACESTATE) {
+                copy.header(name, value);
+            }
+        }
+    }
+    Batch::build(&builder).ok()
+}
+
+/// Whether a header is of a span's trace.
+fn is_of(header: &[u8], span: &TraceContext) -> bool {
+    span.to_string().as_bytes().get(..TRACE_LEN).is_some_and(|trace| header.starts_with(trace))
 }
 
 fn has(record: &Record<'_>, header: &str) -> bool {
@@ -144,6 +205,43 @@ mod tests {
         // What has nothing to gain is not copied.
         let same = batch([Some(own.as_str())]);
         assert_eq!(inherit(same.clone(), &input).bytes().as_ptr(), same.bytes().as_ptr());
+    }
+
+    #[test]
+    fn a_record_loses_the_mark_of_its_poll_and_nothing_else() {
+        let other = header(3).replace("0af7", "1bf7");
+        let context = |span| TraceContext::parse(header(span).as_bytes()).unwrap();
+        let marked = mark(batch([None, Some(other.as_str()), None]), &context(1));
+        // What is sent is another span of the same trace.
+        let poll = Given::Poll(context(2));
+        let bare = without(&marked, 0, poll).unwrap();
+        assert_eq!(headers(&bare), [None, Some(other), Some(header(1))]);
+        let first = bare.frame().record(0).unwrap();
+        assert_eq!((first.value, first.input), (Some(&b"value"[..]), Some(0)));
+        assert!(has(&first, "other"));
+        assert!(without(&bare, 0, poll).is_none(), "it has none any more");
+        assert!(without(&marked, 1, poll).is_none(), "it has its own");
+        assert!(without(&marked, 3, poll).is_none(), "there is no such record");
+    }
+
+    #[test]
+    fn a_record_loses_what_it_has_of_the_one_it_was_made_from() {
+        let (parent, own) = (header(1), header(2));
+        let mut frame = FrameBuilder::new();
+        for _ in 0..2 {
+            let mut record = frame.record(None, None);
+            record.header(TRACEPARENT, Some(parent.as_bytes())).header(TRACESTATE, Some(b"vendor=1"));
+        }
+        let input = Batch::build(&frame).unwrap();
+        let output = inherit(batch([None, Some(own.as_str())]), &input);
+        assert!(has(&output.frame().record(0).unwrap(), TRACESTATE));
+        let bare = without(&output, 0, Given::Input(&input)).unwrap();
+        assert_eq!(headers(&bare), [None, Some(own)]);
+        let first = bare.frame().record(0).unwrap();
+        assert!(has(&first, "other") && !has(&first, TRACESTATE));
+        assert!(without(&output, 1, Given::Input(&input)).is_none(), "it has its own");
+        // Where the alternative is nothing, even that goes.
+        assert_eq!(headers(&without(&output, 1, Given::Anywhere).unwrap()), [Some(parent), None]);
     }
 
     #[test]

@@ -1,26 +1,23 @@
-//! What the three pumps share: the session, what waits to be committed, and how failures of records are dealt with.
+//! What the three pumps share: the session, what waits to be committed, and how long they wait.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbar_abi::Frame;
 use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::activity::Step;
 use super::backoff::Backoff;
-use super::dead_letter::{self, Failure};
 use super::pending::Pending;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::stage::Stage;
 use super::trace::{self, Trace};
 use super::{TaskEnd, TaskError};
-use crate::batch::Batch;
-use crate::broker::{Broker, BrokerErrorKind, Consumed, Output, Session, SessionSpec, TopicPartition};
+use crate::broker::{Broker, BrokerErrorKind, Consumed, Session, SessionSpec, TopicPartition};
 
 /// How long a commit that the broker cannot take now is tried again before the task gives up.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -128,121 +125,12 @@ impl Context {
         self.progress.add_in(records);
     }
 
-    /// Hands records to the open transaction. Those the broker will never take are failures.
-    pub(super) async fn stage(&mut self, batch: Batch, input: &Batch) -> Result<(), TaskError> {
-        let mut span = self.trace.send(batch.len());
-        let staged = self.hand_over(batch, input).await;
-        if let Err(error) = &staged {
-            trace::fail(&mut span, error);
-        }
-        staged
-    }
-
-    async fn hand_over(&mut self, mut batch: Batch, input: &Batch) -> Result<(), TaskError> {
-        let Some(topic) = self.plan.output_topic.clone() else { return Ok(()) };
-        // Where the records that are left stood in the batch as it was given.
-        let mut places: Vec<usize> = (0..batch.len()).collect();
-        self.progress.begin(Step::Stage);
-        loop {
-            let output = Output { topic: Arc::clone(&topic), batch: batch.clone() };
-            match self.session.stage(output).await {
-                Ok(()) => break,
-                Err(error) => {
-                    let BrokerErrorKind::Rejected { record } = error.kind else { return Err(error.into()) };
-                    let root = batch.frame().record(record).and_then(|r| r.input);
-                    let place = places.get(record).copied().unwrap_or(record);
-                    let failure = Failure {
-                        input: root.map_or(place, |root| root as usize),
-                        stage: "KAFKA_PRODUCE",
-                        plugin: self.plan.plugin.plugin.clone(),
-                        class: "sandbar.RecordRejected",
-                        message: error.to_string(),
-                    };
-                    self.fail(input, vec![failure]).await?;
-                    // All that comes of one record is delivered, or nothing.
-                    let roots: Vec<_> = batch.frame().records().map(|r| r.input).collect();
-                    let kept = |i: usize| i != record && (root.is_none() || roots.get(i) != Some(&root));
-                    batch = batch.filter(kept)?;
-                    places = places.into_iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, place)| place).collect();
-                }
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
-        }
-        self.progress.add_out(batch.len());
-        self.progress.gave(&topic, &batch);
-        self.open_part().staged(batch.len(), batch.bytes().len());
-        Ok(())
-    }
-
-    /// Deals with records that failed: to the dead letter queue, or dropped, or the end of the task.
-    pub(super) async fn fail(&mut self, input: &Batch, failures: Vec<Failure>) -> Result<(), TaskError> {
-        let Some(first) = failures.first() else { return Ok(()) };
-        let frame = input.frame();
-        if self.plan.errors.log {
-            for failure in &failures {
-                let place = self.plan.errors.log_messages.then(|| place(&frame, failure.input));
-                warn!(connector = %self.plan.connector, task = self.plan.task, stage = failure.stage, record = place, error = %failure.message, "record failed");
-            }
-        }
-        if !self.plan.errors.tolerate {
-            let more = if failures.len() > 1 { format!(" (and {} more)", failures.len() - 1) } else { String::new() };
-            return Err(TaskError::Record(format!(
-                "record {}: {}{more}; errors.tolerance is none",
-                place(&frame, first.input),
-                first.message
-            )));
-        }
-        let queue = self.plan.errors.dead_letters.clone();
-        for failure in &failures {
-            let topic = queue.as_ref().map(|queue| &*queue.topic);
-            self.trace.set_aside(topic, || place(&frame, failure.input), failure);
-        }
-        let Some(queue) = queue else {
-            failures.iter().for_each(|_| self.progress.add_dropped());
-            return Ok(());
-        };
-        let outputs = dead_letter::outputs(&self.plan, &queue, &frame, &failures)?;
-        failures.iter().for_each(|_| self.progress.add_dead_letter());
-        let parks = self.parks();
-        let open = self.open_part();
-        open.staged(failures.len(), 0);
-        if parks {
-            open.park(outputs);
-            return Ok(());
-        }
-        for output in outputs {
-            self.bury(output).await?;
-        }
-        Ok(())
-    }
-
-    /// Hands dead letters to the open transaction. The headers that say why may make one larger than the broker takes:
-    /// then it goes without them, and where that does not help it is dropped. It must not hold up what comes after it.
-    async fn bury(&mut self, mut letters: Output) -> Result<(), TaskError> {
-        while !letters.batch.is_empty() {
-            let Err(error) = self.session.stage(letters.clone()).await else { return Ok(()) };
-            let BrokerErrorKind::Rejected { record } = error.kind else { return Err(error.into()) };
-            let (connector, task) = (&self.plan.connector, self.plan.task);
-            if let Some(bare) = dead_letter::without_headers(&letters.batch, record)? {
-                warn!(connector = %connector, task, %error, "a dead letter goes without the headers that say why");
-                letters.batch = bare;
-            } else {
-                error!(connector = %connector, task, %error, "a dead letter is dropped");
-                self.progress.add_dropped();
-                letters.batch = letters.batch.filter(|index| index != record)?;
-            }
-        }
-        Ok(())
-    }
-
     /// A sink's work waits for its flush.
-    fn parks(&self) -> bool {
+    pub(super) fn parks(&self) -> bool {
         self.plan.role == Kind::Sink
     }
 
-    fn open_part(&mut self) -> &mut Pending {
+    pub(super) fn open_part(&mut self) -> &mut Pending {
         if self.parks() { self.parked.begin() } else { self.pending.begin() }
     }
 
@@ -410,14 +298,4 @@ pub(super) enum Waited {
     TryAgain,
     /// The budget is used up.
     OutOfBudget,
-}
-
-/// Where a record is, for people.
-fn place(frame: &Frame<'_>, index: usize) -> String {
-    let Some(record) = frame.record(index) else { return format!("#{index}") };
-    let topic = record.topic_partition.and_then(|tp| tp.topic).unwrap_or("(from the source)");
-    match (record.topic_partition.and_then(|tp| tp.partition), record.offset) {
-        (Some(partition), Some(offset)) => format!("{topic}-{partition}@{offset}"),
-        _ => format!("{topic} #{index} of its batch"),
-    }
 }

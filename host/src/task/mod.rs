@@ -10,6 +10,7 @@ mod chain;
 mod consume;
 mod context;
 mod dead_letter;
+mod hand_over;
 mod histogram;
 mod pace;
 mod pending;

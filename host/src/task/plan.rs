@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandbar_abi::manifest::Kind;
 
-use crate::broker::{Input, TopicSettings};
+use crate::broker::{Input, OwnTopics, TopicSettings};
 use crate::sandbox::{Compiled, Grants, Limits};
 use crate::telemetry::Tracer;
 
@@ -34,6 +34,8 @@ pub struct Plan {
     pub pace: Pace,
     /// What to do about failures.
     pub errors: ErrorPolicy,
+    /// The topics that it may not write to.
+    pub own_topics: OwnTopics,
     /// How missing topics are created.
     pub topic_settings: TopicSettings,
     /// `consumer.override.*`

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::broker::{SourceOffset, StateChange, StatePlace, StateScope};
+use crate::broker::{STATE_TOPIC_PREFIX, SourceOffset, StateChange, StatePlace, StateScope};
 
 /// Partitions of the offset storage topic, as Kafka Connect has them.
 pub(super) const OFFSET_PARTITIONS: i32 = 25;
@@ -108,7 +108,7 @@ pub(super) struct StateKeys {
 impl StateKeys {
     /// A task's.
     pub fn new(worker_group: &str, connector: &str, task: u32) -> Self {
-        Self { topic: format!("sandbar-state-{worker_group}-{connector}"), task }
+        Self { topic: format!("{STATE_TOPIC_PREFIX}{worker_group}-{connector}"), task }
     }
 
     /// The topic.

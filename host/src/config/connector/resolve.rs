@@ -32,7 +32,8 @@ pub(super) fn resolve(
     let topics = topics::input(&mut reader, kind);
     let topic_settings = topic_settings(&mut reader, worker);
     let errors = error_settings(&mut reader, worker);
-    topics::check_loops(&mut reader, topics.as_ref(), topic.as_deref(), errors.dead_letters.as_ref());
+    let own_topics = worker.own_topics();
+    topics::check_written(&mut reader, topics.as_ref(), topic.as_deref(), errors.dead_letters.as_ref(), &own_topics);
     unused(&mut reader, kind, manifest);
 
     let all: Vec<&Manifest> =

@@ -4,7 +4,7 @@ use regex::Regex;
 use sandbar_abi::manifest::Kind;
 
 use super::DeadLetterSettings;
-use crate::broker::Topics;
+use crate::broker::{OwnTopics, Topics};
 use crate::config::error::ErrorKind;
 use crate::config::keys;
 use crate::config::reader::Reader;
@@ -49,19 +49,23 @@ pub(super) fn output(reader: &mut Reader<'_>, kind: Option<Kind>) -> Option<Stri
     }
 }
 
-/// A connector that reads what it writes never comes to an end.
-pub(super) fn check_loops(
+/// A connector that reads what it writes never comes to an end, and what lies in the topics of worker groups is believed.
+pub(super) fn check_written(
     reader: &mut Reader<'_>,
     topics: Option<&Topics>,
     topic: Option<&str>,
     dead_letters: Option<&DeadLetterSettings>,
+    own: &OwnTopics,
 ) {
-    let Some(topics) = topics else { return };
     let dead_letters = dead_letters.map(|letters| letters.topic.as_str());
     let written = [(&keys::TOPIC, topic), (&keys::ERRORS_DEADLETTERQUEUE_TOPIC_NAME, dead_letters)];
     for (key, topic) in written {
-        if let Some(topic) = topic.filter(|topic| reads(topics, topic)) {
+        let Some(topic) = topic else { continue };
+        if topics.is_some_and(|topics| reads(topics, topic)) {
             reader.error(ErrorKind::Invalid, key.name, format!("the connector reads topic \"{topic}\" itself"));
+        } else if own.hold(topic) {
+            let message = format!("topic \"{topic}\" is a worker group's own: no connector writes to it");
+            reader.error(ErrorKind::Invalid, key.name, message);
         }
     }
 }

@@ -124,6 +124,10 @@ fn topics_fit_the_kind() {
         &[DB[0], DB[1], DB[2], r#""errors.deadletterqueue.topic.name": "b""#],
         &["c.json:6:1: errors.deadletterqueue.topic.name: the connector reads topic \"b\" itself"],
     );
+    refused(
+        &[PLAIN[0], r#""topic": "sandbar-configs-other""#],
+        &["c.json:4:1: topic: topic \"sandbar-configs-other\" is a worker group's own: no connector writes to it"],
+    );
 }
 
 #[test]
