@@ -15,7 +15,7 @@ const PAGE = 50;
 /** The most that are loaded at once by "Load all": a page has to hold them. */
 const MOST = 5_000;
 /** How many are sent again with one call. */
-const AT_ONCE = 500;
+const AT_ONCE = 100;
 
 const idOf = ({ partition, offset }) => `${partition}:${offset}`;
 
@@ -131,13 +131,25 @@ export function openLetters(name) {
     const places = chosen.map(({ partition, offset }) => ({ partition, offset }));
     for (let from = 0; from < places.length; from += AT_ONCE) {
       const part = places.slice(from, from + AT_ONCE);
-      const run = () => post(path`/v1/connectors/${name}/dead-letters/${what}`, { letters: part });
+      const run = () => send(what, part);
       const done = `${counted(part.length, "dead letter")} ${what === "drop" ? "dropped" : "sent again"}`;
       const verb = what === "drop" ? "Drop" : "Replay";
       if (!(await perform(`${verb} dead letters of ${name}`, run, done))) break;
       for (const place of part) mark(place, what === "drop" ? "dropped" : "replayed");
     }
     show();
+  }
+
+  /** Where the host cannot take so many of that size at once, one half after the other. */
+  async function send(what, part) {
+    try {
+      await post(path`/v1/connectors/${name}/dead-letters/${what}`, { letters: part });
+    } catch (error) {
+      if (error.status !== 413 || part.length < 2) throw error;
+      const half = Math.ceil(part.length / 2);
+      await send(what, part.slice(0, half));
+      await send(what, part.slice(half));
+    }
   }
 
   function mark({ partition, offset }, handled) {

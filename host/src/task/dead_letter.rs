@@ -53,7 +53,6 @@ pub(super) fn outputs(
 /// The same dead letters, of which one has lost its context headers; `None` if it has none.
 pub(super) fn without_headers(letters: &Batch, index: usize) -> Result<Option<Batch>, FrameError> {
     let frame = letters.frame();
-    let is_context = |name: &str| name.starts_with(CONTEXT_PREFIX);
     if !frame.record(index).is_some_and(|mut letter| letter.headers.any(|(name, _)| is_context(name))) {
         return Ok(None);
     }
@@ -93,16 +92,63 @@ fn headers(plan: &Plan, record: &Record<'_>, failure: &Failure) -> Vec<(String, 
     headers
 }
 
-/// Appends the original record with the headers. It goes to the queue's topic, wherever it came from.
+/// Whether a header is one of those that say why.
+fn is_context(name: &str) -> bool {
+    name.starts_with(CONTEXT_PREFIX)
+}
+
+/// Appends the original record with the headers. It goes to the queue's topic, wherever it came from. Only the host
+/// says why: whoever wrote the record could else say whose letter it is, and where it came from.
 fn write(letters: &mut FrameBuilder, record: &Record<'_>, headers: Vec<(String, String)>) {
     let mut letter = letters.record(record.key, record.value);
     if let Some(timestamp) = record.timestamp {
         letter.timestamp(timestamp);
     }
-    for (name, value) in record.headers {
+    for (name, value) in record.headers.filter(|(name, _)| !is_context(name)) {
         letter.header(name, value);
     }
     for (name, value) in headers {
         letter.header(&name, Some(value.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Who says what in a letter.
+
+    use super::*;
+
+    /// The letter of a record that looks like one already, with these headers that say why.
+    fn letter(why: &[&str]) -> Batch {
+        let mut frame = FrameBuilder::new();
+        let mut record = frame.record(Some(b"key"), Some(b"value"));
+        for name in ["from", "__connect.errors.topic", "__connect.errors.connector.name", "__connect.errors"] {
+            record.header(name, Some(b"its own"));
+        }
+        let input = Batch::build(&frame).unwrap();
+        let why = why.iter().map(|name| (format!("{CONTEXT_PREFIX}{name}"), "ours".to_owned())).collect();
+        let mut letters = FrameBuilder::new();
+        write(&mut letters, &input.frame().record(0).unwrap(), why);
+        Batch::build(&letters).unwrap()
+    }
+
+    fn headers_of(letter: &Batch) -> Vec<String> {
+        let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+        let record = letter.frame().record(0).unwrap();
+        record.headers.map(|(name, value)| format!("{name}={}", text(value))).collect()
+    }
+
+    #[test]
+    fn a_record_does_not_say_where_it_failed_or_whose_letter_it_is() {
+        assert_eq!(headers_of(&letter(&[])), ["from=its own", "__connect.errors=its own"]);
+        let expected = ["from=its own", "__connect.errors=its own", "__connect.errors.topic=ours"];
+        assert_eq!(headers_of(&letter(&["topic"])), expected);
+    }
+
+    #[test]
+    fn a_letter_that_has_lost_its_context_headers_keeps_its_own() {
+        let bare = without_headers(&letter(&["topic", "stage"]), 0).unwrap().unwrap();
+        assert_eq!(headers_of(&bare), ["from=its own", "__connect.errors=its own"]);
+        assert!(without_headers(&bare, 0).unwrap().is_none());
     }
 }

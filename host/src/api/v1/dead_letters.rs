@@ -7,16 +7,17 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
-use sandbar_abi::manifest::Kind;
+use regex::Regex;
 use sandbar_abi::{FrameBuilder, Record};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::letters::{self, Letter, Letters, Place};
+use super::letter_marks::{self, Letters};
+use super::letters::{self, Letter, Place};
 use crate::api::app::App;
 use crate::api::error::{ApiError, Body, ErrorBody, Path, Query, count};
 use crate::batch::Batch;
-use crate::broker::{Output, StateChange};
+use crate::broker::{Output, StateChange, Topics};
 use crate::config::keys;
 use crate::control::ConnectorStatus;
 use crate::task::CONTEXT_PREFIX;
@@ -25,6 +26,11 @@ use crate::task::CONTEXT_PREFIX;
 const PAGE: (usize, usize) = (50, 500);
 /// The most letters that are dealt with at once.
 const MAX_AT_ONCE: usize = 1_000;
+/// How the names of Kafka's own topics begin. No pattern reads them.
+const KAFKAS_OWN: &str = "__";
+/// What is wrong with a letter without headers.
+const UNKNOWN_PLACE: &str = "does not tell its topic and partition: errors.deadletterqueue.context.headers.enable has \
+                             letters tell where they came from";
 
 /// A page of letters.
 #[derive(Deserialize, IntoParams)]
@@ -98,9 +104,12 @@ pub(in crate::api) async fn list(
 #[utoipa::path(post, path = "/v1/connectors/{connector}/dead-letters/replay", tag = "sandbar",
     params(("connector" = String, Path)), request_body = Chosen, responses(
         (status = 200, body = Replayed),
-        (status = 400, body = ErrorBody, description = "A letter is not there, or does not say where it came from"),
+        (status = 400, body = ErrorBody,
+            description = "A letter is not there, or does not say that it came from a topic that the connector reads"),
         (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody, description = "What a source returned cannot go back"),
+        (status = 409, body = ErrorBody,
+            description = "What a source returned cannot go back, or it is not known what the connector reads"),
+        (status = 413, body = ErrorBody, description = "The letters, or the body, are too much at once"),
         (status = 503, body = ErrorBody, description = "The broker does not answer"),
     ))]
 pub(in crate::api) async fn replay(
@@ -109,21 +118,22 @@ pub(in crate::api) async fn replay(
     Body(Chosen { letters }): Body<Chosen>,
 ) -> Result<Json<Replayed>, ApiError> {
     let (connector, topic) = queue(&app, &name)?;
-    if connector.kind == Some(Kind::Source) {
-        let message = "records of a source come from no topic: there is nowhere to send them back to";
-        return Err(ApiError::conflict(message));
-    }
-    let mut open = letters::open(&app, &name, &topic, checked(letters)?).await?;
+    let inputs = Inputs::of(&connector)?;
+    let mut open = letter_marks::open(&app, &name, &topic, checked(letters)?).await?;
     let replayed = mark(&mut open, &name, "replayed", |letter, frame| {
         let wrong = |what: &str| {
-            let message = format!(
-                "letter {}-{} does not tell {what}: errors.deadletterqueue.context.headers.enable has letters tell where they came from",
-                letter.partition,
-                letter.offset.unwrap_or_default()
-            );
-            ApiError::bad_request(message)
+            let offset = letter.offset.unwrap_or_default();
+            ApiError::bad_request(format!("letter {}:{offset} {what}", letter.partition))
         };
-        let from = letters::came_from(&letter.record).ok_or_else(|| wrong("its topic and partition"))?;
+        let from = letters::came_from(&letter.record).ok_or_else(|| wrong(UNKNOWN_PLACE))?;
+        // Anybody may have written the headers, and in some topics what is written is believed.
+        if app.worker.is_own_topic(&from.topic) {
+            return Err(wrong(&format!("names topic {}, a worker group's own: nothing goes there", from.topic)));
+        }
+        if !inputs.hold(&from.topic) {
+            let what = format!("names topic {}, no input of connector {name}: it does not go there", from.topic);
+            return Err(wrong(&what));
+        }
         let place = frame.topic_partition(Some(&from.topic), Some(from.partition));
         let mut back = frame.record(letter.record.key, letter.record.value);
         back.topic_partition(place);
@@ -145,6 +155,7 @@ pub(in crate::api) async fn replay(
         (status = 200, body = Dropped),
         (status = 400, body = ErrorBody, description = "A letter is not there"),
         (status = 404, body = ErrorBody),
+        (status = 413, body = ErrorBody, description = "The letters, or the body, are too much at once"),
         (status = 503, body = ErrorBody, description = "The broker does not answer"),
     ))]
 pub(in crate::api) async fn discard(
@@ -153,10 +164,50 @@ pub(in crate::api) async fn discard(
     Body(Chosen { letters }): Body<Chosen>,
 ) -> Result<Json<Dropped>, ApiError> {
     let (_, topic) = queue(&app, &name)?;
-    let mut open = letters::open(&app, &name, &topic, checked(letters)?).await?;
+    let mut open = letter_marks::open(&app, &name, &topic, checked(letters)?).await?;
     let dropped = mark(&mut open, &name, "dropped", |_, _| Ok(()));
     let dropped = finish(open, &topic, dropped).await?;
     Ok(Json(Dropped { dropped }))
+}
+
+/// The topics that a connector reads: its records come from nowhere else.
+enum Inputs {
+    Names(Vec<String>),
+    Pattern(Regex),
+}
+
+impl Inputs {
+    fn of(connector: &ConnectorStatus) -> Result<Self, ApiError> {
+        let Some(settings) = &connector.settings else {
+            return Err(ApiError::conflict(format!(
+                "the plugin of connector {} is not there, or its configuration cannot be used: \
+                 it is not known where its records come from",
+                connector.name
+            )));
+        };
+        match &settings.topics {
+            Some(topics) => Self::named(topics).map_err(|error| ApiError::conflict(format!("topics.regex: {error}"))),
+            None => {
+                let message = "records of a source come from no topic: there is nowhere to send them back to";
+                Err(ApiError::conflict(message))
+            }
+        }
+    }
+
+    fn named(topics: &Topics) -> Result<Self, regex::Error> {
+        Ok(match topics {
+            Topics::Names(names) => Self::Names(names.clone()),
+            // The whole name matches, as brokers have it.
+            Topics::Pattern(pattern) => Self::Pattern(Regex::new(&format!("^(?:{pattern})$"))?),
+        })
+    }
+
+    fn hold(&self, topic: &str) -> bool {
+        match self {
+            Self::Names(names) => names.iter().any(|name| name == topic),
+            Self::Pattern(pattern) => !topic.starts_with(KAFKAS_OWN) && pattern.is_match(topic),
+        }
+    }
 }
 
 type Marked = Result<(FrameBuilder, Vec<StateChange>, usize), ApiError>;
@@ -236,4 +287,27 @@ fn queue(app: &App, name: &str) -> Result<(ConnectorStatus, String), ApiError> {
         ))
     })?;
     Ok((connector, topic))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Where letters may go back to.
+
+    use super::*;
+
+    #[test]
+    fn a_letter_goes_back_to_what_its_connector_reads_and_nowhere_else() {
+        #[track_caller]
+        fn reads(topics: &Topics, these: &[&str], not_these: &[&str]) {
+            let inputs = Inputs::named(topics).unwrap();
+            assert_eq!(these.iter().find(|topic| !inputs.hold(topic)), None);
+            assert_eq!(not_these.iter().find(|topic| inputs.hold(topic)), None);
+        }
+        let names = Topics::Names(vec!["orders".to_owned(), "in.1".to_owned()]);
+        reads(&names, &["orders", "in.1"], &["orders-2", "in-1", "order", "", "sandbar-configs-sandbar"]);
+        let pattern = Topics::Pattern("orders|in.*".to_owned());
+        reads(&pattern, &["orders", "in", "in-1"], &["orders-2", "old-orders", "main", "in\n", ""]);
+        let all = Topics::Pattern(".*".to_owned());
+        reads(&all, &["orders", "_orders"], &["__consumer_offsets", "__transaction_state"]);
+    }
 }

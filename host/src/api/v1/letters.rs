@@ -1,35 +1,23 @@
-//! Dead letters in their topic: read from the newest back, with what was done about each.
+//! What a dead letter says, and those of a connector from the newest back, page by page.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use sandbar_abi::Record;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::letter_marks;
+use super::letter_reads::{self, Budget, Stretch, Wanted};
 use crate::api::app::App;
 use crate::api::error::ApiError;
-use crate::broker::{
-    BatchLimits, BrokerError, Commit, Output, PartitionBatch, ReadFrom, ReadSpec, Session, SessionSpec, StateChange,
-    StatePlace, StateScope, TopicPartition, TopicSettings, Topics,
-};
+use crate::broker::TopicPartition;
 use crate::json_record::{Content, JsonHeader};
 use crate::task::CONTEXT_PREFIX;
 
-/// The stage of the state in which is kept what was done about letters. No alias is like it.
-const STAGE: &str = "sandbar/dead-letters";
-/// In place of a task's number in the transactional id.
-const NO_TASK: u32 = u32::MAX;
-/// A transaction is open for as long as it takes to commit it.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one read waits for what is known to be there.
-const WAIT: Duration = Duration::from_millis(500);
-/// Bounds of one read.
-const LIMITS: BatchLimits = BatchLimits { records: 1_000, bytes: 8 << 20 };
-/// The most bytes of letters that are held for one answer.
-const MAX_BYTES: usize = 32 << 20;
+/// The most bytes of the letters of a page that has more than one: as JSON they may be six times as much, and commands
+/// read answers of 64 MiB.
+const MAX_PAGE_BYTES: usize = 8 << 20;
 
 /// Where a letter lies in its topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -116,7 +104,8 @@ fn shown_cursor(cursor: &Cursor) -> String {
     cursor.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect::<Vec<_>>().join(",")
 }
 
-/// The newest letters of a connector before a place, and where the next ones end.
+/// The newest letters of a connector before a place, and where the next ones end. They are fewer than the limit where
+/// they are large.
 pub(super) async fn newest(
     app: &App,
     connector: &str,
@@ -124,140 +113,101 @@ pub(super) async fn newest(
     before: Option<Cursor>,
     limit: usize,
 ) -> Result<(Vec<Letter>, Option<String>), ApiError> {
-    let ranges = ranges(app, topic).await?;
-    let handled = handled(app, connector, topic, ranges.keys().copied()).await?;
-    let (mut queues, mut bottom) = (BTreeMap::new(), Cursor::new());
+    let ranges = letter_reads::ranges(app, topic).await?;
+    let handled = letter_marks::handled(app, connector, topic, ranges.keys().copied()).await?;
+    let (mut page, mut bottom) = (Newest::new(limit), Cursor::new());
     for (partition, (start, end)) in &ranges {
-        let end = before.as_ref().and_then(|before| before.get(partition)).map_or(*end, |before| *end.min(before));
+        let partition = *partition;
+        let before = before.as_ref().and_then(|before| before.get(&partition));
+        let mut from = before.map_or(*end, |before| *end.min(before));
         let mut step = i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(2);
-        let mut letters = VecDeque::new();
-        let mut from = end;
+        let mut time = Some(i64::MAX);
         // Each transaction leaves a gap, and others may share the topic: how far back enough of them are nobody knows.
-        while letters.len() < limit && from > *start {
-            let to = from;
-            from = to.saturating_sub(step).max(*start);
-            let mut older = VecDeque::new();
-            for batch in read(app, topic, *partition, from, to).await? {
-                for record in batch.batch.frame().records().filter(|record| is_of(record, connector)) {
-                    // The newest first.
-                    letter(*partition, &record, &handled).into_iter().for_each(|letter| older.push_front(letter));
+        while from > *start && page.has_room(partition) {
+            let stretch = Stretch { partition, from: from.saturating_sub(step).max(*start), to: from };
+            let offsets = stretch.to - stretch.from;
+            // Where there is no smaller step this one is taken, whatever is held.
+            let mut budget = Budget::beside(if offsets > 1 { page.bytes() } else { 0 });
+            let read = letter_reads::read(app, topic, stretch, Wanted::Of(connector), &mut budget).await?;
+            let Some(batches) = read else {
+                step = (offsets / 2).max(1);
+                continue;
+            };
+            let mut older = Vec::new();
+            for batch in &batches {
+                for record in batch.batch.frame().records() {
+                    older.extend(letter(partition, &record, &handled).map(|letter| (size(&record), letter)));
                 }
             }
-            letters.append(&mut older);
+            time = page.add(time, older.into_iter().rev());
+            from = stretch.from;
             step = step.saturating_mul(2);
         }
-        bottom.insert(*partition, from);
-        queues.insert(*partition, letters);
+        bottom.insert(partition, from);
     }
-    let found = merged(&mut queues, limit);
     // What was read and has no room is the top of the next page.
-    for (partition, rest) in &queues {
-        if let Some(letter) = rest.front() {
-            bottom.insert(*partition, letter.place.offset + 1);
-        }
-    }
+    bottom.extend(page.left_out);
     let more = bottom.iter().any(|(partition, at)| ranges.get(partition).is_some_and(|(start, _)| at > start));
-    Ok((found, more.then(|| shown_cursor(&bottom))))
+    let letters = page.found.into_iter().map(|found| found.letter).collect();
+    Ok((letters, more.then(|| shown_cursor(&bottom))))
 }
 
-/// Takes the newest letters: within a partition in its order, whatever the times in it; among partitions by time.
-fn merged(queues: &mut BTreeMap<i32, VecDeque<Letter>>, limit: usize) -> Vec<Letter> {
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let heads = queues.iter().filter_map(|(partition, letters)| Some((letters.front()?.timestamp, *partition)));
-        let Some((_, newest)) = heads.max() else { break };
-        found.extend(queues.get_mut(&newest).and_then(VecDeque::pop_front));
-    }
-    found
+/// The newest letters of those that were read: within a partition in its order, whatever the times in it; among
+/// partitions by time.
+struct Newest {
+    limit: usize,
+    /// The newest first, once it is cut.
+    found: Vec<Found>,
+    /// Of each partition with letters that have no room the offset after the newest of them.
+    left_out: Cursor,
 }
 
-/// Letters that were chosen, read under a transactional id that nobody else can have at the same time.
-pub(super) struct Letters {
-    pub(super) chosen: BTreeSet<Place>,
-    pub(super) batches: Vec<PartitionBatch>,
-    /// What was done about letters before.
-    pub(super) handled: BTreeMap<Place, String>,
-    /// Of which of them the topic has removed the letter.
-    outlived: Vec<Place>,
-    topic: Arc<str>,
-    session: Box<dyn Session>,
+struct Found {
+    /// When it counts as made: no letter is newer than those that were written after it to its partition.
+    time: Option<i64>,
+    bytes: usize,
+    letter: Letter,
 }
 
-/// Reads letters that were chosen, to do something about them.
-pub(super) async fn open(
-    app: &App,
-    connector: &str,
-    topic: &str,
-    chosen: BTreeSet<Place>,
-) -> Result<Letters, ApiError> {
-    let partitions: BTreeSet<i32> = chosen.iter().map(|place| place.partition).collect();
-    let known = ranges(app, topic).await?;
-    for Place { partition, offset } in &chosen {
-        let Some((start, end)) = known.get(partition) else {
-            return Err(ApiError::bad_request(format!("topic {topic} has no partition {partition}")));
-        };
-        if !(*start..*end).contains(offset) {
-            return Err(ApiError::bad_request(format!(
-                "there is no letter at offset {offset} of partition {partition}"
-            )));
-        }
-    }
-    let mut session = app.broker.session(spec(app, connector)).await?;
-    let found = async {
-        let handled = load(&mut *session, topic, partitions.iter().copied()).await?;
-        let mut batches = Vec::new();
-        for place in &chosen {
-            batches.extend(read(app, topic, place.partition, place.offset, place.offset + 1).await?);
-        }
-        Ok::<_, ApiError>((handled, batches))
-    }
-    .await;
-    match found {
-        Ok((handled, batches)) => {
-            let outlived = outlived(&handled, &known);
-            Ok(Letters { chosen, batches, handled, outlived, topic: topic.into(), session })
-        }
-        Err(error) => {
-            // It has done nothing yet.
-            let _ = session.close().await;
-            Err(error)
-        }
-    }
-}
-
-impl Letters {
-    /// The change of state that says what is done about a letter.
-    pub(super) fn change(&self, place: &Place, what: Option<&str>) -> StateChange {
-        StateChange {
-            scope: scope(&self.topic, place.partition),
-            key: place.offset.to_string().into(),
-            value: what.map(|what| Bytes::copy_from_slice(what.as_bytes())),
-        }
+impl Newest {
+    fn new(limit: usize) -> Self {
+        Self { limit, found: Vec::new(), left_out: Cursor::new() }
     }
 
-    /// Writes what goes back and what was done, in one transaction, and forgets what was done about letters that are not
-    /// there any more.
-    pub(super) async fn commit(mut self, output: Option<Output>, mut state: Vec<StateChange>) -> Result<(), ApiError> {
-        state.extend(self.outlived.iter().map(|place| self.change(place, None)));
-        let session = &mut self.session;
-        let written: Result<(), BrokerError> = async {
-            if let Some(output) = output {
-                session.stage(output).await?;
-            }
-            if state.is_empty() {
-                return Ok(());
-            }
-            session.commit(Commit { state, ..Commit::default() }).await
-        }
-        .await;
-        self.close().await;
-        Ok(written?)
+    /// Whether letters of a partition that are older than those that were added of it may have room.
+    fn has_room(&self, partition: i32) -> bool {
+        let here = self.found.iter().filter(|found| found.letter.place.partition == partition).count();
+        here < self.limit && !self.left_out.contains_key(&partition)
     }
 
-    /// Lets them be.
-    pub(super) async fn close(self) {
-        // What was not committed is undone.
-        let _ = self.session.close().await;
+    /// Adds letters of a partition, the newest first, behind those of it that count as made at a time or later; answers
+    /// when the last of them does.
+    fn add(&mut self, mut time: Option<i64>, older: impl IntoIterator<Item = (usize, Letter)>) -> Option<i64> {
+        for (bytes, letter) in older {
+            time = time.min(letter.timestamp);
+            self.found.push(Found { time, bytes, letter });
+        }
+        self.cut();
+        time
+    }
+
+    fn bytes(&self) -> usize {
+        self.found.iter().map(|found| found.bytes).sum()
+    }
+
+    /// Leaves out what is too much, the oldest first.
+    fn cut(&mut self) {
+        self.found.sort_by_key(|found| Reverse((found.time, found.letter.place)));
+        let mut bytes = 0;
+        let fits = self.found.iter().take(self.limit).enumerate().take_while(|(index, found)| {
+            bytes += found.bytes;
+            *index == 0 || bytes <= MAX_PAGE_BYTES
+        });
+        let fits = fits.count();
+        for Found { letter: Letter { place, .. }, .. } in self.found.drain(fits..) {
+            let top = self.left_out.entry(place.partition).or_default();
+            *top = place.offset.saturating_add(1).max(*top);
+        }
     }
 }
 
@@ -265,102 +215,6 @@ impl Letters {
 pub(super) fn came_from(record: &Record<'_>) -> Option<TopicPartition> {
     let why = why(record);
     Some(TopicPartition::new(why.topic?, why.partition?))
-}
-
-fn spec(app: &App, connector: &str) -> SessionSpec {
-    SessionSpec {
-        worker_group: app.worker.group_id.clone(),
-        connector: connector.to_owned(),
-        task: NO_TASK,
-        input: None,
-        topic_settings: TopicSettings {
-            replication_factor: app.worker.topic_defaults.replication_factor,
-            ..TopicSettings::default()
-        },
-        consumer_overrides: BTreeMap::new(),
-        producer_overrides: BTreeMap::new(),
-        transaction_timeout: TRANSACTION_TIMEOUT,
-    }
-}
-
-fn scope(topic: &Arc<str>, partition: i32) -> StateScope {
-    StateScope { stage: STAGE.into(), place: StatePlace::Partition(TopicPartition::new(Arc::clone(topic), partition)) }
-}
-
-async fn load(
-    session: &mut dyn Session,
-    topic: &str,
-    partitions: impl Iterator<Item = i32>,
-) -> Result<BTreeMap<Place, String>, BrokerError> {
-    let topic: Arc<str> = topic.into();
-    let mut handled = BTreeMap::new();
-    for partition in partitions {
-        let state = session.load_state(&scope(&topic, partition)).await?;
-        handled.extend(state.iter().filter_map(|(offset, what)| read_mark(partition, offset, what)));
-    }
-    Ok(handled)
-}
-
-async fn handled(
-    app: &App,
-    connector: &str,
-    topic: &str,
-    partitions: impl Iterator<Item = i32>,
-) -> Result<BTreeMap<Place, String>, ApiError> {
-    let topic: Arc<str> = topic.into();
-    let mut handled = BTreeMap::new();
-    for partition in partitions {
-        let state =
-            app.broker.administration().state(&app.worker.group_id, connector, &scope(&topic, partition)).await?;
-        handled.extend(state.iter().filter_map(|(offset, what)| read_mark(partition, offset, what)));
-    }
-    Ok(handled)
-}
-
-/// What was done about a letter, as it is kept.
-fn read_mark(partition: i32, offset: &[u8], what: &[u8]) -> Option<(Place, String)> {
-    let offset = std::str::from_utf8(offset).ok()?.parse().ok()?;
-    Some((Place { partition, offset }, String::from_utf8_lossy(what).into_owned()))
-}
-
-/// The places before the first offset that is kept of their partition.
-fn outlived(handled: &BTreeMap<Place, String>, ranges: &BTreeMap<i32, (i64, i64)>) -> Vec<Place> {
-    let is_gone = |place: &&Place| ranges.get(&place.partition).is_some_and(|(start, _)| place.offset < *start);
-    handled.keys().filter(is_gone).copied().collect()
-}
-
-/// The first offset that is kept of each partition, and the one after its last; nothing where there is no topic yet.
-async fn ranges(app: &App, topic: &str) -> Result<BTreeMap<i32, (i64, i64)>, ApiError> {
-    let ranges = app.broker.administration().ranges(&Topics::Names(vec![topic.to_owned()])).await?;
-    Ok(ranges.into_iter().map(|(at, range)| (at.partition, range)).collect())
-}
-
-/// The records of a partition from one offset up to another.
-async fn read(app: &App, topic: &str, partition: i32, from: i64, to: i64) -> Result<Vec<PartitionBatch>, ApiError> {
-    let spec = ReadSpec { topic: topic.to_owned(), partitions: Some(vec![partition]), from: ReadFrom::Offset(from) };
-    let mut reader = app.broker.reader(spec).await?;
-    let (mut batches, mut bytes) = (Vec::new(), 0);
-    while !reader.at_end() {
-        let mut is_past = false;
-        for mut batch in reader.next(LIMITS, WAIT).await? {
-            is_past |= batch.next_offset >= to;
-            let offsets: Vec<_> = batch.batch.frame().records().map(|record| record.offset).collect();
-            let wanted = |index: usize| offsets.get(index).copied().flatten().is_some_and(|offset| offset < to);
-            let kept = batch.batch.filter(wanted);
-            batch.batch = kept.map_err(|error| ApiError::bad_request(error.to_string()))?;
-            bytes += batch.batch.bytes().len();
-            batches.push(batch);
-        }
-        if bytes > MAX_BYTES {
-            return Err(ApiError::bad_request(format!(
-                "these letters are larger than {MAX_BYTES} bytes: ask for fewer"
-            )));
-        }
-        if is_past {
-            break;
-        }
-    }
-    Ok(batches)
 }
 
 /// Whether a letter is a connector's: several may share a queue.
@@ -380,6 +234,12 @@ fn letter(partition: i32, record: &Record<'_>, handled: &BTreeMap<Place, String>
         error: why(record),
         handled: handled.get(&place).cloned(),
     })
+}
+
+/// The bytes of its key, value and headers.
+fn size(record: &Record<'_>) -> usize {
+    let headers = record.headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+    record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers.sum::<usize>()
 }
 
 fn why(record: &Record<'_>) -> Why {
@@ -408,12 +268,55 @@ fn text<'r>(record: &Record<'r>, name: &str) -> Option<&'r str> {
 mod tests {
     use super::*;
 
+    /// Before anything of a partition was read.
+    const FIRST: Option<i64> = Some(i64::MAX);
+
+    fn of_bytes(bytes: usize, partition: i32, offset: i64, timestamp: i64) -> (usize, Letter) {
+        let letter = Letter {
+            place: Place { partition, offset },
+            timestamp: Some(timestamp),
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            error: Why::default(),
+            handled: None,
+        };
+        (bytes, letter)
+    }
+
+    fn made(partition: i32, offset: i64, timestamp: i64) -> (usize, Letter) {
+        of_bytes(1, partition, offset, timestamp)
+    }
+
+    fn places(page: &Newest) -> Vec<(i32, i64)> {
+        page.found.iter().map(|found| (found.letter.place.partition, found.letter.place.offset)).collect()
+    }
+
     #[test]
-    fn marks_go_with_their_letters() {
-        let place = |partition, offset| Place { partition, offset };
-        let handled = [place(0, 4), place(0, 5), place(1, 0), place(2, 0)].map(|place| (place, "replayed".to_owned()));
-        let ranges = BTreeMap::from([(0, (5, 9)), (1, (1, 1)), (2, (0, 0))]);
-        assert_eq!(outlived(&handled.into(), &ranges), [place(0, 4), place(1, 0)]);
+    fn partitions_are_merged_by_time_as_they_are_read() {
+        let mut page = Newest::new(3);
+        // What was written first was made last: it stays behind what was written after it.
+        let time = page.add(FIRST, [made(0, 8, 50)]);
+        assert_eq!(page.add(time, [made(0, 5, 70)]), Some(50));
+        assert!(page.has_room(0) && page.has_room(1));
+        page.add(FIRST, [made(1, 4, 60), made(1, 3, 40), made(1, 2, 30)]);
+        assert_eq!(places(&page), [(1, 4), (0, 8), (0, 5)]);
+        // The next page of partition 1 begins with 3, and no older letter of it has room on this one.
+        assert_eq!(page.left_out, BTreeMap::from([(1, 4)]));
+        assert!(page.has_room(0) && !page.has_room(1));
+        page.add(FIRST, [made(2, 9, 55), made(2, 7, 51)]);
+        assert_eq!(places(&page), [(1, 4), (2, 9), (2, 7)]);
+        assert_eq!(page.left_out, BTreeMap::from([(0, 9), (1, 4)]));
+    }
+
+    #[test]
+    fn a_page_of_large_letters_has_fewer_and_never_none() {
+        let mut page = Newest::new(50);
+        let time = page.add(FIRST, [of_bytes(MAX_PAGE_BYTES + 1, 0, 9, 90)]);
+        assert_eq!((places(&page), page.has_room(0)), (vec![(0, 9)], true));
+        page.add(time, [made(0, 8, 80)]);
+        assert_eq!((places(&page), page.has_room(0)), (vec![(0, 9)], false));
+        assert_eq!(page.left_out, BTreeMap::from([(0, 9)]));
     }
 
     #[test]

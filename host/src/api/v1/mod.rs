@@ -1,6 +1,8 @@
 //! What Kafka Connect has no call for: the whole status, logs and traces of tasks, plugins and their versions, dead letters.
 
 mod dead_letters;
+mod letter_marks;
+mod letter_reads;
 mod letters;
 mod plugins;
 mod status;

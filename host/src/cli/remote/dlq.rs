@@ -9,7 +9,12 @@ use super::super::failure::{Failure, Outcome};
 use super::super::text::Table;
 use super::super::{print, print_json};
 use super::{HostArgs, read};
-use crate::api::client::Asked;
+use crate::api::client::{Asked, ClientError};
+
+/// How many letters are dealt with by one request, at most: few enough for an answer in time, whatever has to be read.
+const AT_ONCE: usize = 100;
+/// The status that says that these letters are too large to be dealt with at once.
+const TOO_LARGE: u16 = 413;
 
 /// List the dead letters of a connector, send them back, or drop them
 ///
@@ -108,16 +113,39 @@ pub(in crate::cli) fn run(args: &DlqArgs) -> Outcome {
 
 fn deal(chosen: &Chosen, verb: &str, done: &str) -> Outcome {
     let letters = if chosen.all { open(chosen)? } else { chosen.letters.clone() };
-    let mut count = 0;
-    // As many as the host takes at once.
-    for some in letters.chunks(1_000) {
-        let some: Vec<_> = some.iter().map(|(p, o)| json!({"partition": p, "offset": o})).collect();
-        let path = ["v1", "connectors", &chosen.connector, "dead-letters", verb];
-        let answer = chosen.host.ask(Asked::new(Method::POST, &path).json(&json!({"letters": some})))?;
+    let path = ["v1", "connectors", &chosen.connector, "dead-letters", verb];
+    let count = in_parts(&letters, |some| {
+        let places: Vec<_> = some.iter().map(|(p, o)| json!({"partition": p, "offset": o})).collect();
+        let asked = Asked::new(Method::POST, &path).json(&json!({"letters": places}));
+        let answer = chosen.host.talk(async |client| match client.ask(asked).await {
+            // One letter is as few as can be.
+            Err(ClientError::Refused { status: TOO_LARGE, .. }) if places.len() > 1 => Ok(None),
+            answer => answer.map(Some),
+        })?;
+        let Some(answer) = answer else { return Ok(None) };
         let told = answer.get(done).and_then(Value::as_u64);
-        count += told.ok_or_else(|| Failure::new("the host's answer is not understood"))?;
-    }
+        told.map(Some).ok_or_else(|| Failure::new("the host's answer is not understood"))
+    })?;
     print(format!("{count} {done}\n"))
+}
+
+/// Deals with letters in parts, smaller ones where `deal` answers nothing because they are too large together, and
+/// counts what was done.
+fn in_parts(letters: &[(i32, i64)], mut deal: impl FnMut(&[(i32, i64)]) -> Outcome<Option<u64>>) -> Outcome<u64> {
+    let (mut rest, mut size, mut count) = (letters, AT_ONCE, 0);
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at(size.min(rest.len()));
+        match deal(some)? {
+            Some(done) => {
+                count += done;
+                rest = others;
+                // Those that come next may be small again.
+                size = (size * 2).min(AT_ONCE);
+            }
+            None => size = (some.len() / 2).max(1),
+        }
+    }
+    Ok(count)
 }
 
 /// All letters that nothing was done about yet.
@@ -171,6 +199,40 @@ mod tests {
         let shown = table(page).unwrap();
         assert!(shown.contains("0:12    in-0:7     TASK_PUT"), "{shown}");
         assert!(shown.ends_with("there are more; --limit shows up to 500\n"));
+    }
+
+    /// The sizes of the requests that deal with so many letters, of which the host takes so many at once.
+    fn parts(letters: usize, at_once: usize) -> Vec<usize> {
+        let letters: Vec<_> = (0..).map(|offset| (0, offset)).take(letters).collect();
+        let (mut asked, mut dealt) = (Vec::new(), Vec::new());
+        let count = in_parts(&letters, |some| {
+            asked.push(some.len());
+            if some.len() > at_once {
+                return Ok(None);
+            }
+            dealt.extend_from_slice(some);
+            Ok(Some(some.len() as u64))
+        });
+        assert_eq!((count.unwrap(), &dealt), (letters.len() as u64, &letters));
+        asked
+    }
+
+    #[test]
+    fn letters_go_by_the_hundred_and_fewer_where_they_are_too_large() {
+        assert!(parts(0, 1_000).is_empty());
+        assert_eq!(parts(250, 1_000), [100, 100, 50]);
+        assert_eq!(parts(120, 60), [100, 50, 70, 35, 35]);
+        assert_eq!(parts(3, 1), [3, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_refused_for_another_reason_ends_it() {
+        let mut asked = 0;
+        let refused = in_parts(&[(0, 1); 300], |_| {
+            asked += 1;
+            if asked == 1 { Ok(Some(100)) } else { Err(Failure::new("no")) }
+        });
+        assert!(refused.is_err() && asked == 2);
     }
 
     #[test]
