@@ -95,15 +95,21 @@ impl App {
     }
 }
 
-/// Answers the other workers until it is dropped.
+/// Answers the other workers until it is dropped. What they do not wait for any more is passed over: after a stall that
+/// may be many questions.
 pub(super) async fn answer(app: App) {
     let Some(topic) = app.status_topic.clone() else { return std::future::pending().await };
     let mut questions = app.statuses.questions_to(&topic.worker);
     while let Some(question) = questions.recv().await {
+        if question.is_late(Instant::now()) {
+            debug!(topic = %topic.topic, "a question of another worker is passed over: it is too late");
+            topic.pass_over(&app.statuses, &question);
+            continue;
+        }
         // A newer worker may ask for what this one does not know.
         let ask = serde_json::from_value(question.what.clone());
         let said = ask.map_or(Value::Null, |ask| say(&app, ask));
-        if let Err(error) = topic.answer(&question, &said).await {
+        if let Err(error) = topic.answer(&app.statuses, &question, &said).await {
             warn!(topic = %topic.topic, "a question of another worker is not answered: {error}");
         }
     }
@@ -152,4 +158,18 @@ fn running(app: &App) -> Value {
         }
     }
     Value::Object(connectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Workers say with a question how long they wait; an older one has that in what it is asked.
+    #[test]
+    fn a_question_is_understood_with_more_in_it_than_is_known() {
+        let read = |what: Value| serde_json::from_value::<Ask>(what).unwrap();
+        assert!(matches!(read(json!({"ask": "running", "within_ms": 2_000})), Ask::Running));
+        let asked = read(json!({"ask": "logs", "connector": "c", "task": 1, "limit": 5, "within_ms": 5_000}));
+        assert!(matches!(asked, Ask::Logs { task: 1, limit: 5, .. }), "{asked:?}");
+    }
 }
