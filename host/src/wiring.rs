@@ -19,6 +19,7 @@ use crate::config::{
     BrokerConfig, ConfigError, CredentialConfig, LocalConfig, ProofConfig, Synchronous, SystemSecrets, WorkerConfig,
     keys,
 };
+use crate::control::sharing::TakenAway;
 use crate::control::{Handle, KeptVersions, Placement, Supervisor, sharing};
 use crate::data::DataFolder;
 use crate::discovery::Discovery;
@@ -104,6 +105,10 @@ pub async fn run_on(
     attend: impl FnOnce(Running),
     wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
 ) -> anyhow::Result<bool> {
+    // Files are told by their whole names, and told apart by them.
+    let plugins =
+        std::path::absolute(&worker.plugins).with_context(|| format!("plugin folder {}", worker.plugins.display()))?;
+    let worker = Arc::new(WorkerConfig { plugins, ..(*worker).clone() });
     let door = Door::new(door_options(&worker)?)?;
     let listening = match &worker.rest.listen {
         Some(_) => Some(door.listen().await?),
@@ -163,9 +168,11 @@ pub async fn run_on(
         worker_id: worker_id.clone(),
     });
     let (plugins, status) = (worker.plugins.clone(), handle.status());
+    let taken_away = shared_plugins.is_some().then(TakenAway::default);
+    let shared = shared_plugins.zip(taken_away.clone());
     let share_plugins = async {
-        match shared_plugins {
-            Some(topic) => sharing::share(topic, plugins, status, caught_up).await,
+        match shared {
+            Some((topic, taken_away)) => sharing::share(topic, plugins, status, taken_away, caught_up).await,
             None => pending().await,
         }
     };
@@ -179,6 +186,7 @@ pub async fn run_on(
         lags: Lags::default(),
         statuses: Statuses::default(),
         status_topic: status_topic.clone(),
+        taken_away,
         tracer,
         is_secure,
     });

@@ -29,6 +29,9 @@ pub(super) fn judge(status: &Status) -> Health {
     if !status.ready {
         return Health::Starting("Worker is still starting up.".to_owned());
     }
+    if !status.joined {
+        return Health::Starting("Worker is waiting for the plugins of its worker group.".to_owned());
+    }
     Health::Healthy
 }
 

@@ -183,6 +183,8 @@ pub enum Consumed {
     Batches(Vec<PartitionBatch>),
     /// Nothing came in time.
     Idle,
+    /// Nothing came in time, and the group has not answered this member since it joined: it may still wait for others.
+    Joining,
     /// These partitions are now this session's; answer with [`super::Session::accept`].
     Assigned(Vec<TopicPartition>),
     /// These partitions go elsewhere: finish, commit, then [`super::Session::release`].

@@ -222,6 +222,8 @@ impl Connector {
     pub(super) fn status(&self, patience: Duration, now: Instant, elsewhere: &str) -> ConnectorStatus {
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.status(patience, now, elsewhere)).collect();
         let (state, reason) = self.state(&tasks);
+        let reason =
+            reason.or_else(|| self.leaving.then(|| "deleted; it is gone once its tasks have ended".to_owned()));
         let is_paused = tasks.is_empty() && self.target() == InitialState::Paused;
         let tasks = if is_paused { self.paused.clone() } else { tasks };
         ConnectorStatus {
@@ -235,6 +237,7 @@ impl Connector {
             state,
             reason,
             tasks,
+            leaving: self.leaving,
             quarantined: self.versions.quarantined().cloned().collect(),
             ..ConnectorStatus::new(Arc::clone(&self.definition))
         }

@@ -15,7 +15,8 @@ impl Supervisor {
     /// Shows it.
     pub(super) fn publish(&mut self) {
         let now = Instant::now();
-        let settled = self.knows_all() && self.connectors.values().all(|c| c.planning == 0);
+        let (knows_all, joined) = (self.knows_all(), self.joined);
+        let settled = knows_all && self.connectors.values().all(|c| c.planning == 0);
         let was_ready = self.status.borrow().ready;
         if settled && !was_ready {
             info!(plugins = self.registry.iter().count(), connectors = self.connectors.len(), took = ?self.started.elapsed(), "ready");
@@ -43,7 +44,7 @@ impl Supervisor {
         let shown = || Arc::new(World { registry: self.registry.clone(), configs: self.configs.clone() });
         let world = Arc::clone(self.world.get_or_insert_with(shown));
         let (ready, storage) = (settled || was_ready, self.without_storage.clone());
-        self.status.send_replace(Status { ready, storage, worker, connectors, refused, world });
+        self.status.send_replace(Status { ready, knows_all, joined, storage, worker, connectors, refused, world });
     }
 
     /// Says once of a task that it does not get on, and once that it does again.

@@ -13,6 +13,10 @@ use crate::task::{Plan, Progress, StagePlan, Step};
 
 /// How often a task that is stalled is looked at: whoever watches wants to see soon that it gets on again.
 const RECHECK: Duration = Duration::from_secs(1);
+/// The same of one that waits for its consumer group.
+const RECHECK_JOINING: Duration = Duration::from_millis(200);
+/// What is said of that one.
+const JOINING: &str = "waiting for its consumer group to deal out partitions";
 
 /// See the module.
 pub(super) struct Task {
@@ -48,8 +52,7 @@ impl Task {
     /// Why it makes no progress although it runs, where that is so: it neither dealt with a record nor found that there
     /// is none. `patience` is the longest that may take; its plugins may always take their time-outs, twice.
     pub(super) fn stalled(&self, patience: Duration, now: Instant) -> Option<String> {
-        let silent_at = self.silent_at(patience)?;
-        if silent_at > now {
+        if self.silent_at(patience)? > now {
             return None;
         }
         let (last, step) = self.progress.last_activity();
@@ -62,6 +65,9 @@ impl Task {
 
     /// When whether it is stalled may change by itself.
     pub(super) fn recheck_at(&self, patience: Duration, now: Instant) -> Option<Instant> {
+        if self.machine.state() == &TaskState::Running && self.progress.is_joining() {
+            return Some(now + RECHECK_JOINING);
+        }
         let silent_at = self.silent_at(patience)?;
         Some(if silent_at > now { silent_at } else { now + RECHECK })
     }
@@ -92,6 +98,7 @@ impl Task {
             TaskState::Stopped => (ConnectorState::Stopped, None),
             TaskState::Running => match stalled() {
                 Some(why) => (ConnectorState::Stalled, Some(why)),
+                None if self.progress.is_joining() => (ConnectorState::Unassigned, Some(JOINING.to_owned())),
                 None => (ConnectorState::Running, self.progress.waiting()),
             },
             TaskState::Draining => (ConnectorState::Restarting, stalled()),

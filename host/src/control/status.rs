@@ -17,6 +17,13 @@ use crate::task::{Progress, Snapshot};
 pub struct Status {
     /// Whether the folder has been seen whole, and everything in it that can start was started.
     pub ready: bool,
+    /// Whether all plugins and definitions in the folder are known at this moment, and what operators want: none is being
+    /// loaded.
+    #[serde(skip)]
+    pub knows_all: bool,
+    /// Whether it runs what it is dealt: it has joined its worker group, where there is one.
+    #[serde(skip)]
+    pub joined: bool,
     /// Why it is not known what operators want, where that is so: nothing runs then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
@@ -30,6 +37,13 @@ pub struct Status {
     /// The plugins that are there, and what the worker group agrees on.
     #[serde(skip)]
     pub world: Arc<World>,
+}
+
+impl Status {
+    /// The connectors that are defined; those that only end their tasks are left out.
+    pub fn defined(&self) -> impl Iterator<Item = &ConnectorStatus> {
+        self.connectors.iter().filter(|connector| !connector.leaving)
+    }
 }
 
 /// A worker's place in its group.
@@ -93,6 +107,9 @@ pub struct ConnectorStatus {
     /// Whether it is this worker that speaks for it in its group.
     #[serde(skip)]
     pub ours: bool,
+    /// Whether its definition is gone: it goes too, once its tasks have ended.
+    #[serde(skip)]
+    pub leaving: bool,
     /// Versions of its plugins that failed when they took over, and are not tried again.
     pub quarantined: Vec<Quarantined>,
 }
@@ -186,7 +203,7 @@ impl fmt::Display for ConnectorState {
 
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ready, storage, worker, connectors, refused, world: _ } = self;
+        let Self { ready, storage, worker, connectors, refused, .. } = self;
         let all = (ready, storage, worker, refused, connectors);
         f.debug_tuple("Status").field(&all).finish()
     }
@@ -210,6 +227,7 @@ impl ConnectorStatus {
             reason: None,
             tasks: Vec::new(),
             ours: true,
+            leaving: false,
             quarantined: Vec::new(),
         }
     }

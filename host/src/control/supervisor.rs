@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sandbar_abi::manifest::Kind;
 use sandbar_abi::status::CloseReason;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -382,7 +383,7 @@ impl Supervisor {
             Action::Spawn { careful } => {
                 task.run += 1;
                 task.told_stalled = false;
-                task.progress.begin_run();
+                task.progress.begin_run(task.plan.role != Kind::Source);
                 task.stop.send_replace(None);
                 let ran = task::run(
                     Arc::clone(&task.plan),

@@ -19,7 +19,6 @@ use crate::batch::Batch;
 use crate::broker::{Broker, BrokerError, Output};
 use crate::digest::Digest;
 use crate::task::Backoff;
-use crate::wall_clock::now_ms;
 
 /// How long one wait for news may take.
 const WAIT: Duration = Duration::from_secs(5);
@@ -42,7 +41,17 @@ pub struct PluginTopic {
 pub struct SharedPlugins {
     plugins: BTreeMap<PluginKey, PluginEntry>,
     /// Where the pieces of files lie in the topic.
-    chunks: BTreeMap<Digest, BTreeMap<u32, i64>>,
+    chunks: BTreeMap<Digest, BTreeMap<u32, Piece>>,
+    /// When the worker who reads has said something last.
+    heard: i64,
+}
+
+/// A piece of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    offset: i64,
+    /// When it was written, in milliseconds since 1970.
+    at: i64,
 }
 
 /// Why the bytes of a plugin are not to be had.
@@ -83,16 +92,43 @@ impl SharedPlugins {
         (0..place.chunks).all(|number| self.offset(sha256, number).is_some())
     }
 
-    fn offset(&self, sha256: Digest, number: u32) -> Option<i64> {
-        self.chunks.get(&sha256)?.get(&number).copied()
+    /// When the worker who reads has said something last, as far as that has been read back.
+    #[must_use]
+    pub fn heard(&self) -> i64 {
+        self.heard
     }
 
-    fn apply(&mut self, keyed: Keyed, offset: i64) {
+    fn offset(&self, sha256: Digest, number: u32) -> Option<i64> {
+        Some(self.chunks.get(&sha256)?.get(&number)?.offset)
+    }
+
+    /// Whether a plugin that is there has this file, another one than that.
+    fn is_of_another(&self, sha256: Digest, than: Option<&PluginKey>) -> bool {
+        let mut others = self.plugins.iter().filter(|(key, _)| Some(*key) != than);
+        others.any(|(_, entry)| entry.place.is_some() && entry.content.sha256 == sha256)
+    }
+
+    /// The keys of a file's pieces, if no other plugin has the same file.
+    fn pieces_of(&self, sha256: Digest, than: Option<&PluginKey>) -> Vec<String> {
+        if self.is_of_another(sha256, than) {
+            return Vec::new();
+        }
+        let numbers = self.chunks.get(&sha256).into_iter().flat_map(BTreeMap::keys);
+        numbers.map(|number| chunk_key(sha256, *number)).collect()
+    }
+
+    /// What `worker` reads.
+    fn apply(&mut self, keyed: Keyed, piece: Piece, worker: &str) {
         match keyed {
-            Keyed::Plugin(key, Some(entry)) => drop(self.plugins.insert(key, entry)),
+            Keyed::Plugin(key, Some(entry)) => {
+                if entry.worker == worker {
+                    self.heard = self.heard.max(entry.at);
+                }
+                self.plugins.insert(key, entry);
+            }
             Keyed::Plugin(key, None) => drop(self.plugins.remove(&key)),
             Keyed::Chunk(sha256, number, true) => {
-                self.chunks.entry(sha256).or_default().insert(number, offset);
+                self.chunks.entry(sha256).or_default().insert(number, piece);
             }
             Keyed::Chunk(sha256, number, false) => {
                 if let Some(chunks) = self.chunks.get_mut(&sha256) {
@@ -147,7 +183,10 @@ impl PluginTopic {
                 for record in batch.batch.frame().records() {
                     let (Some(key), Some(offset)) = (record.key, record.offset) else { continue };
                     match decode(key, record.value) {
-                        Ok(Some(keyed)) => shared.apply(keyed, offset),
+                        Ok(Some(keyed)) => {
+                            let at = record.timestamp.unwrap_or_default();
+                            shared.apply(keyed, Piece { offset, at }, &self.worker);
+                        }
                         Ok(None) => {}
                         Err(problem) => {
                             let key = String::from_utf8_lossy(key);
@@ -163,13 +202,15 @@ impl PluginTopic {
         }
     }
 
-    /// Writes a plugin, pieces first. Returns what is said of it from now on.
+    /// Writes a plugin, pieces first, and lets go of those of what it replaces. `at`: the time of it, in milliseconds since
+    /// 1970, later than all that this worker has said.
     pub async fn publish(
         &self,
         key: &PluginKey,
         wasm: &[u8],
         content: Content,
         file: String,
+        at: i64,
         known: &SharedPlugins,
     ) -> Result<PluginEntry, BrokerError> {
         let mut chunks = 0;
@@ -180,7 +221,12 @@ impl PluginTopic {
             }
         }
         let place = PluginPlace { bytes: wasm.len() as u64, chunks, file };
-        self.say(key, PluginEntry { content, place: Some(place), at: now_ms(), worker: self.worker.clone() }).await
+        let sha256 = content.sha256;
+        let said = self.say(key, PluginEntry { content, place: Some(place), at, worker: self.worker.clone() }).await?;
+        if let Some(before) = known.get(key).map(|entry| entry.content.sha256).filter(|before| *before != sha256) {
+            self.drop_pieces(known.pieces_of(before, Some(key))).await?;
+        }
+        Ok(said)
     }
 
     /// Says that a plugin was taken away, and lets go of its pieces where no other one has the same.
@@ -188,21 +234,27 @@ impl PluginTopic {
         &self,
         key: &PluginKey,
         content: Content,
+        at: i64,
         known: &SharedPlugins,
     ) -> Result<PluginEntry, BrokerError> {
         let sha256 = content.sha256;
-        let said =
-            self.say(key, PluginEntry { content, place: None, at: now_ms(), worker: self.worker.clone() }).await?;
-        let is_used = known
-            .plugins
-            .iter()
-            .any(|(other, entry)| other != key && entry.place.is_some() && entry.content.sha256 == sha256);
-        let numbers = known.chunks.get(&sha256).filter(|_| !is_used).into_iter().flat_map(BTreeMap::keys);
-        let gone: Vec<_> = numbers.map(|number| (chunk_key(sha256, *number), None)).collect();
-        if !gone.is_empty() {
-            self.write(gone).await?;
-        }
+        let said = self.say(key, PluginEntry { content, place: None, at, worker: self.worker.clone() }).await?;
+        self.drop_pieces(known.pieces_of(sha256, Some(key))).await?;
         Ok(said)
+    }
+
+    /// Lets go of pieces that no plugin has and that were written before a time, in milliseconds since 1970: whoever wrote
+    /// them did not come to say of which they are.
+    pub async fn drop_unclaimed(&self, known: &SharedPlugins, before: i64) -> Result<(), BrokerError> {
+        let old = known.chunks.iter().filter(|(_, pieces)| pieces.values().all(|piece| piece.at < before));
+        for (sha256, _) in old {
+            self.drop_pieces(known.pieces_of(*sha256, None)).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_pieces(&self, keys: Vec<String>) -> Result<(), BrokerError> {
+        if keys.is_empty() { Ok(()) } else { self.write(keys.into_iter().map(|key| (key, None))).await }
     }
 
     /// The bytes of a plugin.
@@ -298,17 +350,36 @@ mod tests {
         let wasm: Vec<u8> = (0..2 * CHUNK_BYTES + 5).map(|n| (n % 251) as u8).collect();
         let key = PluginKey { name: "p".to_owned(), version: Version::new(1, 0, 0) };
         let content = Content { sha256: Digest::of(&wasm), signature: None };
-        let said = topic.publish(&key, &wasm, content.clone(), "p.wasm".to_owned(), &known).await?;
-        let is_there =
-            |shared: &Option<Arc<SharedPlugins>>| shared.as_ref().is_some_and(|s| s.get(&key) == Some(&said));
-        let known = told.wait_for(is_there).await?.clone().unwrap_or_default();
+        let said = topic.publish(&key, &wasm, content.clone(), "p.wasm".to_owned(), 1, &known).await?;
+        let is_heard =
+            |at: i64| move |shared: &Option<Arc<SharedPlugins>>| shared.as_ref().is_some_and(|s| s.heard() >= at);
+        let known = told.wait_for(is_heard(1)).await?.clone().unwrap_or_default();
+        assert_eq!(known.get(&key), Some(&said));
         let place = said.place.as_ref().ok_or("a place")?;
         assert!(known.is_whole(content.sha256, place) && place.chunks == 3);
         assert_eq!(topic.fetch(content.sha256, place, &known).await?, wasm);
         let other = Digest::of(b"other");
         assert!(matches!(topic.fetch(other, place, &known).await, Err(FetchError::Incomplete)));
 
-        let said = topic.withdraw(&key, content.clone(), &known).await?;
+        // What takes its place has the pieces to itself.
+        let new = Content { sha256: Digest::of(b"new"), signature: None };
+        topic.publish(&key, b"new", new.clone(), "p.wasm".to_owned(), 2, &known).await?;
+        let has = |sha256: Digest, count: usize| {
+            move |shared: &Option<Arc<SharedPlugins>>| {
+                shared.as_ref().is_some_and(|s| s.chunks.len() == count && s.chunks.contains_key(&sha256))
+            }
+        };
+        let known = told.wait_for(has(new.sha256, 1)).await?.clone().unwrap_or_default();
+
+        // What nobody says anything of goes, once it is old.
+        let unclaimed = Digest::of(b"unclaimed");
+        topic.write([(chunk_key(unclaimed, 0), Some(b"unclaimed".as_slice()))]).await?;
+        let with = told.wait_for(has(unclaimed, 2)).await?.clone().unwrap_or_default();
+        topic.drop_unclaimed(&with, 0).await?;
+        topic.drop_unclaimed(&with, i64::MAX).await?;
+        told.wait_for(has(new.sha256, 1)).await?;
+
+        let said = topic.withdraw(&key, new, 3, &known).await?;
         let is_gone = |shared: &Option<Arc<SharedPlugins>>| {
             shared.as_ref().is_some_and(|s| s.get(&key) == Some(&said) && s.chunks.is_empty())
         };

@@ -62,6 +62,7 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
             context.progress.set_waiting(None);
             backoff.reset();
         }
+        context.progress.set_joining(matches!(consumed, Consumed::Joining));
         match consumed {
             Consumed::Batches(batches) => {
                 let mut let_go = Vec::new();
@@ -89,7 +90,7 @@ pub(super) async fn run(context: &mut Context, delivery: &mut impl Delivery) -> 
                     }
                 }
             }
-            Consumed::Idle => {
+            Consumed::Idle | Consumed::Joining => {
                 delivery.commit(context).await?;
                 context.progress.beat();
             }

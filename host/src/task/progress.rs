@@ -1,7 +1,7 @@
 //! What a task has done so far, for whoever wants to know while it runs.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Progress {
     instances: AtomicU64,
     runs: AtomicU64,
     waiting: Mutex<Option<String>>,
+    /// Whether its consumer group has not answered it yet.
+    joining: AtomicBool,
     activity: Activity,
     /// What each stage has used, in the order they were first opened in. There are as many as the task has plugins.
     stages: Mutex<Vec<(Arc<str>, Arc<Meter>)>>,
@@ -55,6 +57,7 @@ impl Default for Progress {
             instances: AtomicU64::default(),
             runs: AtomicU64::default(),
             waiting: Mutex::default(),
+            joining: AtomicBool::default(),
             activity: Activity::default(),
             stages: Mutex::default(),
             topics: Mutex::default(),
@@ -259,8 +262,21 @@ impl Progress {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// The task is started: what was before says nothing about it.
-    pub fn begin_run(&self) {
+    /// Says whether the task's consumer group still has to answer it.
+    pub(super) fn set_joining(&self, joining: bool) {
+        self.joining.store(joining, Ordering::Relaxed);
+    }
+
+    /// Whether the task waits for its consumer group to deal out partitions.
+    #[must_use]
+    pub fn is_joining(&self) -> bool {
+        self.joining.load(Ordering::Relaxed)
+    }
+
+    /// The task is started: what was before says nothing about it. `joins`: whether it does so as a member of a consumer
+    /// group.
+    pub fn begin_run(&self, joins: bool) {
+        self.set_joining(joins);
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.begin(Step::Start);
         self.beat();

@@ -260,7 +260,7 @@ pub(super) async fn step_and_commit(task: &mut Task) -> Result<()> {
 /// Consumes in a session that must not be given anything yet.
 async fn early(task: &mut Task) -> Result<()> {
     match task.session.consume(LIMITS, WAIT).await? {
-        Consumed::Idle => Ok(()),
+        Consumed::Idle | Consumed::Joining => Ok(()),
         Consumed::Assigned(partitions) if partitions.is_empty() => task.accept(partitions).await,
         other => anyhow::bail!("before the owner let go: {other:?}"),
     }

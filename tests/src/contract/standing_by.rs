@@ -88,7 +88,7 @@ pub async fn what_came_meanwhile_may_begin_at_its_own_offsets(fixture: &Fixture)
             stand_by(&mut second).await?;
             match second.session.consume(LIMITS, WAIT).await? {
                 Consumed::Assigned(partitions) => return Ok(partitions),
-                Consumed::Idle | Consumed::Batches(_) => {}
+                Consumed::Idle | Consumed::Joining | Consumed::Batches(_) => {}
                 other => anyhow::bail!("{other:?}"),
             }
         }
@@ -126,7 +126,7 @@ async fn hand_over(first: &mut Task, second: &mut Task) -> Result<()> {
 /// Stands by, and lets go what is to move.
 async fn stand_by(task: &mut Task) -> Result<()> {
     match task.session.stand_by(WAIT).await? {
-        Consumed::Idle => Ok(()),
+        Consumed::Idle | Consumed::Joining => Ok(()),
         Consumed::Revoked(partitions) => task.release(partitions).await,
         other => anyhow::bail!("while it stands by: {other:?}"),
     }

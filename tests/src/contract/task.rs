@@ -33,7 +33,7 @@ impl Task {
     /// Consumes once, and answers every change of the assignment at once.
     pub async fn step(&mut self) -> Result<()> {
         match self.session.consume(LIMITS, WAIT).await? {
-            Consumed::Idle => {}
+            Consumed::Idle | Consumed::Joining => {}
             Consumed::Batches(batches) => {
                 for batch in batches {
                     self.pending.extend(rows(&batch)?);

@@ -80,7 +80,7 @@ impl FaultySession {
     /// Takes note of what the task is given.
     fn give(&mut self, consumed: &Consumed) {
         match consumed {
-            Consumed::Idle => self.caller.note("consume: idle"),
+            Consumed::Idle | Consumed::Joining => self.caller.note("consume: idle"),
             Consumed::Batches(batches) => {
                 let mut event = "consume".to_owned();
                 for batch in batches {

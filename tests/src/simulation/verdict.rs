@@ -111,7 +111,7 @@ async fn at_the_end(broker: &dyn Broker, connector: &str, topic: &str) -> Result
             Consumed::Assigned(places) => {
                 session.accept(places.into_iter().map(|place| (place, None)).collect()).await?
             }
-            Consumed::Idle => break,
+            Consumed::Idle | Consumed::Joining => break,
             Consumed::Batches(left) => {
                 let left: Vec<_> =
                     left.iter().map(|left| format!("{} before {}", left.partition, left.next_offset)).collect();

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sandbar::broker::kafka::{KafkaBroker, KafkaOptions};
 use sandbar::broker::{BatchLimits, Broker, Consumed, SessionSpec};
 use sandbar_tests::contract::{Fixture, Task, within};
+
+/// What is asked for at once, and for how long.
+const LIMITS: BatchLimits = BatchLimits { records: 1, bytes: 1 };
+const WAIT: Duration = Duration::from_millis(100);
 
 /// One broker object for all tests, as a worker has one.
 static BROKER: OnceLock<Arc<dyn Broker>> = OnceLock::new();
@@ -35,6 +39,34 @@ mod assigned_by_the_brokers {
         transactions::a_restart_resumes_at_the_last_commit,
         state::partition_state_moves_with_the_partition,
     }
+}
+
+/// A member that was not answered yet is told from one that has nothing to do, also where the answer is that it gets nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_joins_until_its_group_has_answered() -> Result<()> {
+    let Some(broker) = crate::kafka().await? else { return Ok(()) };
+    let fixture = Fixture::new(broker);
+    let topic = fixture.topic("joining", 1).await?;
+    let mut owner = Task::open(&fixture, fixture.sink("joining", 0, &topic)).await?;
+    let first = owner.session.consume(LIMITS, Duration::ZERO).await?;
+    ensure!(matches!(first, Consumed::Joining), "{first:?}");
+    owner.until_owned(1).await?;
+    let mut other = Task::open(&fixture, fixture.sink("joining", 1, &topic)).await?;
+    within("be answered", async {
+        loop {
+            let next = owner.session.consume(LIMITS, WAIT).await?;
+            ensure!(matches!(next, Consumed::Idle), "the owner of the only partition: {next:?}");
+            match other.session.consume(LIMITS, WAIT).await? {
+                Consumed::Joining => {}
+                Consumed::Idle => return Ok(()),
+                news => bail!("there is nothing for it: {news:?}"),
+            }
+        }
+    })
+    .await?;
+    other.close().await?;
+    owner.close().await?;
+    Ok(())
 }
 
 /// One that goes without a word has its partitions back when it returns, long before anybody misses it.
@@ -71,8 +103,7 @@ async fn what_was_on_its_way_from_a_static_member_arrives() -> Result<()> {
     let mut comes = Task::open(&fixture, spec(1)).await?;
     within("be asked to let go", async {
         loop {
-            let limits = BatchLimits { records: 1, bytes: 1 };
-            if let Consumed::Revoked(_) = goes.session.consume(limits, Duration::from_millis(100)).await? {
+            if let Consumed::Revoked(_) = goes.session.consume(LIMITS, WAIT).await? {
                 return Ok(());
             }
             comes.step().await?;

@@ -11,6 +11,7 @@ use sandbar_tests::in_process::Worker;
 use sandbar_tests::kafka_or_skip;
 use sandbar_tests::plugins::variant;
 use sandbar_tests::rest::Rest;
+use sandbar_tests::wait::{self, Seen};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -56,6 +57,24 @@ impl Member {
             found.iter().map(|version| version["version"].as_str().unwrap_or_default()).eq(versions.iter().copied())
         };
         until(&self.rest, "/v1/plugins", &format!("{plugin} is there as {versions:?}"), is_so).await.map(drop)
+    }
+
+    /// Waits until its folder holds so many files.
+    async fn has_files(&self, count: usize) -> Result<()> {
+        wait::until("files are in the folder", wait::WITHIN, async || {
+            let files = self.files()?;
+            Ok(if files.len() == count { Seen::Done(()) } else { Seen::NotYet(files.join(", ")) })
+        })
+        .await
+    }
+
+    /// Which bytes it has of a version.
+    async fn sha256(&self, plugin: &str, version: &str) -> Result<Value> {
+        let all = self.rest.get("/v1/plugins").await?.expect(200)?;
+        let found = all["plugins"].as_array().into_iter().flatten().find(|known| known["name"] == plugin);
+        let versions = found.and_then(|found| found["versions"].as_array()).into_iter().flatten();
+        let found = versions.into_iter().find(|known| known["version"] == version);
+        Ok(found.map_or(Value::Null, |found| found["sha256"].clone()))
     }
 
     fn files(&self) -> Result<Vec<String>> {
@@ -127,12 +146,76 @@ async fn a_drop_on_one_is_a_drop_on_all() -> Result<()> {
     for file in second.files()? {
         second.worker.remove(&file)?;
     }
-    second.has("word-count", &[]).await?;
+    second.has_files(1).await?;
     second.has("word-count", &["1.2.0"]).await?;
     first.has("word-count", &["1.2.0"]).await?;
     for member in [first, second, third] {
         member.stop().await?;
     }
+    Ok(())
+}
+
+/// Nothing else happens in between that would have workers look once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_is_followed_by_itself() -> Result<()> {
+    let bootstrap = kafka_or_skip!(Ok(()));
+    let group = format!("sharing-each-{}", std::process::id());
+    let folder = Arc::new(tempfile::tempdir()?);
+    let settings = settings(folder.path(), &bootstrap, &group, &format!("{group}-offsets"))?;
+    std::fs::create_dir_all(&settings.plugins)?;
+    std::fs::write(settings.plugins.join("loud.wasm"), version("1.0.0")?)?;
+    let first = Member::start_with(folder, settings).await?;
+    let second = Member::start(&bootstrap, &group).await?;
+    second.has("word-count", &["1.0.0"]).await?;
+
+    // What is taken away right after it came goes, too.
+    first.worker.put("more.wasm", &version("1.1.0")?)?;
+    second.has("word-count", &["1.1.0", "1.0.0"]).await?;
+    first.worker.remove("more.wasm")?;
+    for member in [&first, &second] {
+        member.has("word-count", &["1.0.0"]).await?;
+    }
+
+    // Under another name it is the same plugin.
+    std::fs::rename(first.plugins().join("loud.wasm"), first.plugins().join("louder.wasm"))?;
+    first.worker.put("less.wasm", &version("0.9.0")?)?;
+    for member in [&first, &second] {
+        member.has("word-count", &["1.0.0", "0.9.0"]).await?;
+    }
+    ensure!(first.files()? == ["less.wasm", "louder.wasm"], "{:?}", first.files()?);
+    ensure!(second.files()? == ["less.wasm", "loud.wasm"], "{:?}", second.files()?);
+
+    // By a command the last one goes, too, and stays when it comes again.
+    for version in ["0.9.0", "1.0.0"] {
+        let path = format!("/v1/plugins/word-count/versions/{version}");
+        ensure!(second.rest.send(Method::DELETE, &path, None).await?.status == 204);
+    }
+    for member in [&first, &second] {
+        member.has("word-count", &[]).await?;
+        member.has_files(0).await?;
+    }
+    first.worker.put("loud.wasm", &version("1.0.0")?)?;
+    for member in [&first, &second] {
+        member.has("word-count", &["1.0.0"]).await?;
+    }
+
+    // Of two that are dropped at the same time all end up with the same one.
+    let other = |text: &str| {
+        variant("word-count", |manifest| {
+            manifest["version"] = json!("2.0.0");
+            manifest["description"] = json!(text);
+        })
+    };
+    first.worker.put("two.wasm", &other("the one")?)?;
+    second.worker.put("two.wasm", &other("the other")?)?;
+    wait::until("both have the same", wait::WITHIN, async || {
+        let (one, other) = (first.sha256("word-count", "2.0.0").await?, second.sha256("word-count", "2.0.0").await?);
+        let is_same = one == other && !one.is_null();
+        Ok(if is_same { Seen::Done(()) } else { Seen::NotYet(format!("{one} and {other}")) })
+    })
+    .await?;
+    first.stop().await?;
+    second.stop().await?;
     Ok(())
 }
 

@@ -240,6 +240,10 @@ pub(in crate::api) async fn delete(
     let removed = spawn_blocking(move || std::fs::remove_file(&file)).await;
     let wrong = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("{shown}: {why}"));
     removed.map_err(|error| wrong(error.to_string()))?.map_err(|error| wrong(error.to_string()))?;
+    if let Some(taken_away) = &app.taken_away {
+        let key = PluginKey { name: name.clone(), version: version.clone() };
+        taken_away.send_if_modified(|keys| keys.insert(key));
+    }
     let mut status = app.status();
     // The folder is looked through soon; until then it would still be listed.
     let gone = status.wait_for(|status| exact(&status.world, &name, &version).is_none());

@@ -40,7 +40,7 @@ struct Rest {
 #[utoipa::path(get, path = "/v1/status", tag = "sandbar", responses((status = 200, body = WorkerStatus)))]
 pub(in crate::api) async fn get(State(app): State<App>) -> Json<WorkerStatus> {
     let others = app.running_elsewhere().await;
-    let Status { ready, storage, worker, connectors, refused, world: _ } = app.status().borrow().clone();
+    let Status { ready, storage, worker, connectors, refused, .. } = app.status().borrow().clone();
     let connectors = connectors.iter().map(|status| connector(&app, status, &others)).collect();
     Json(WorkerStatus {
         version: env!("CARGO_PKG_VERSION"),

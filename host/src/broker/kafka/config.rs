@@ -214,7 +214,12 @@ impl Properties {
 
     /// Whether a member of a group is handed what it had when it comes back, by a group that its members deal out.
     pub fn is_static(&self) -> bool {
-        self.0.get(GROUP_INSTANCE_ID).is_some_and(|id| !id.is_empty()) && self.0.contains_key(ASSIGNMENT_STRATEGY)
+        self.0.get(GROUP_INSTANCE_ID).is_some_and(|id| !id.is_empty()) && self.is_classic()
+    }
+
+    /// Whether a group's members deal its partitions out, and not the brokers.
+    pub fn is_classic(&self) -> bool {
+        self.0.contains_key(ASSIGNMENT_STRATEGY)
     }
 
     /// Sets one property.

@@ -48,6 +48,8 @@ pub(super) struct GroupConsumer {
     pub(super) pause_after: Duration,
     pub(super) paused: bool,
     pub(super) renewal: Renewal,
+    /// Whether the group has answered it, be it with no partitions.
+    pub(super) dealt: bool,
 }
 
 /// Where a task stands in a partition; both are unknown until something was read.
@@ -84,6 +86,8 @@ impl GroupConsumer {
             pause_after: (interval / PAUSE_AFTER_PART).clamp(PAUSE_AFTER.0, PAUSE_AFTER.1),
             paused: false,
             renewal: if properties.is_static() { Renewal::Due } else { Renewal::Done },
+            // Of the other protocol's brokers an answer without partitions is not told.
+            dealt: !properties.is_classic(),
         };
         member.subscribe(Instant::now())?;
         Ok(member)
@@ -118,14 +122,15 @@ impl GroupConsumer {
                 continue;
             }
             if Instant::now() >= deadline || !wanted() {
-                return Ok(Consumed::Idle);
+                let joining = !self.dealt && self.subscription.has_topics();
+                return Ok(if joining { Consumed::Joining } else { Consumed::Idle });
             }
         }
     }
 
     /// Keeps an answer for the next call, because the one that asked for it was given up.
     pub fn keep(&mut self, answer: Consumed) {
-        if !matches!(answer, Consumed::Idle) {
+        if !matches!(answer, Consumed::Idle | Consumed::Joining) {
             self.undelivered = Some(answer);
         }
     }

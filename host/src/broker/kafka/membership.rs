@@ -166,11 +166,11 @@ impl GroupConsumer {
                 (Rebalance::Revoke { partitions, .. }, Renewal::Due | Renewal::UnderWay) => {
                     self.unassign(partitions)?
                 }
-                (Rebalance::Assign(_), Renewal::UnderWay) => {
-                    self.renewal = Renewal::Done;
+                (Rebalance::Assign(_), Renewal::UnderWay | Renewal::Done) => {
+                    (self.renewal, self.dealt) = (Renewal::Done, true);
                     return Ok(Some(change));
                 }
-                (_, Renewal::Done) => return Ok(Some(change)),
+                (Rebalance::Revoke { .. }, Renewal::Done) => return Ok(Some(change)),
             }
         }
         Ok(None)

@@ -42,6 +42,14 @@ impl Subscription {
         }
     }
 
+    /// Whether there is anything to subscribe to.
+    pub fn has_topics(&self) -> bool {
+        match self {
+            Self::Names(_) | Self::Done => true,
+            Self::Pattern { current, .. } => current.as_ref().is_some_and(|names| !names.is_empty()),
+        }
+    }
+
     /// The names to subscribe to, where they are not what they were. May ask the cluster.
     pub fn changed(&mut self, now: Instant) -> Option<Vec<String>> {
         match self {

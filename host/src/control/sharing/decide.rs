@@ -3,7 +3,7 @@
 //!
 //! Where only one of the two has changed, the other follows it. Where both did, or nothing was agreed on yet, the newer
 //! one counts; a file that came while the host runs is newer than anything. A folder that holds no plugin at all is a new one:
-//! it takes nothing away.
+//! it takes nothing away, unless somebody said so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,18 +34,19 @@ pub(super) enum Act {
 /// What folder and group agreed on last, by plugin; `None`: that it is not there.
 pub(super) type Agreed = BTreeMap<PluginKey, Option<Content>>;
 
-/// Decides, and notes what both agree on. `is_whole`: whether the group has all the bytes of what it says is there.
-/// `started`: when this worker did, in milliseconds since 1970.
+/// Decides, and notes what both agree on. `taken_away`: what somebody took out of the folder by a command. `is_whole`:
+/// whether the group has all the bytes of what it says is there. `started`: when this worker did, in milliseconds since 1970.
 pub(super) fn decide(
     agreed: &mut Agreed,
     local: &BTreeMap<PluginKey, Local>,
     group: &BTreeMap<PluginKey, PluginEntry>,
+    taken_away: &BTreeSet<PluginKey>,
     is_whole: impl Fn(&PluginEntry) -> bool,
     started: i64,
 ) -> Vec<(PluginKey, Act)> {
     if local.is_empty() {
         // It is more likely that the folder is new, or was not there, than that the group shall be without plugins.
-        agreed.clear();
+        agreed.retain(|key, _| taken_away.contains(key));
     }
     let keys: BTreeSet<PluginKey> = agreed.keys().chain(local.keys()).chain(group.keys()).cloned().collect();
     let mut acts = Vec::new();
@@ -64,15 +65,13 @@ pub(super) fn decide(
             continue;
         }
         let base = agreed.get(&key).map(Option::as_ref);
-        let follows_folder = if base == Some(theirs) {
+        let follows_folder = if base == Some(theirs) || (ours.is_none() && taken_away.contains(&key)) {
             true
         } else if base == Some(ours) {
             false
         } else {
-            // Of another content that was taken away the group says nothing about this one.
-            let about = entry.filter(|entry| entry.place.is_some() || Some(&entry.content) == ours);
             here.is_some_and(|local| {
-                local.changed_at >= started || about.is_none_or(|entry| local.changed_at > entry.at)
+                local.changed_at >= started || entry.is_none_or(|entry| local.changed_at > entry.at)
             })
         };
         let act = match (follows_folder, ours.is_some(), theirs.is_some()) {
@@ -128,7 +127,7 @@ mod tests {
         local.extend(here.map(|local| (key(), local)));
         let mut group: BTreeMap<_, _> = self::there("other", 1).map(|entry| (other, entry)).into_iter().collect();
         group.extend(there.map(|entry| (key(), entry)));
-        let acts = decide(&mut agreed, &local, &group, |_| true, STARTED);
+        let acts = decide(&mut agreed, &local, &group, &BTreeSet::new(), |_| true, STARTED);
         acts.first().map(|(_, act)| *act)
     }
 
@@ -152,7 +151,7 @@ mod tests {
         assert_eq!(act(None, here("a", 2), there("b", 3)), Some(Act::Fetch));
         assert_eq!(act(None, here("a", 2), taken_away("a", 3)), Some(Act::Remove));
         assert_eq!(act(None, here("a", 3), taken_away("a", 2)), Some(Act::Publish));
-        assert_eq!(act(None, here("a", 2), taken_away("b", 3)), Some(Act::Publish), "that was another one");
+        assert_eq!(act(None, here("a", 2), taken_away("b", 3)), Some(Act::Remove), "what came after it is gone, too");
         assert_eq!(act(None, None, taken_away("a", 3)), None);
         assert_eq!(act(None, here("a", STARTED), there("b", 2 * STARTED)), Some(Act::Publish), "a clock may be ahead");
         assert_eq!(act(Some(Some("x")), here("a", 3), there("b", 2)), Some(Act::Publish), "both changed");
@@ -160,10 +159,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_away_by_a_command_goes_be_it_the_last_one() {
+        let group = there("a", 1).map(|entry| (key(), entry)).into_iter().collect();
+        let (asked, mut agreed) = (BTreeSet::from([key()]), Agreed::from([(key(), Some(content("a")))]));
+        let act = |agreed: &mut Agreed, asked| decide(agreed, &BTreeMap::new(), &group, asked, |_| true, STARTED);
+        assert_eq!(act(&mut agreed, &asked), [(key(), Act::Withdraw)]);
+        assert_eq!(act(&mut Agreed::new(), &asked), [(key(), Act::Withdraw)], "also where nothing was agreed on yet");
+        assert_eq!(act(&mut agreed, &BTreeSet::new()), [(key(), Act::Fetch)]);
+    }
+
+    #[test]
     fn pieces_that_are_missing_are_written_again() {
         let local = here("a", 1).map(|local| (key(), local)).into_iter().collect();
         let group = there("a", 1).map(|entry| (key(), entry)).into_iter().collect();
-        assert_eq!(decide(&mut Agreed::new(), &local, &group, |_| false, STARTED), [(key(), Act::Publish)]);
+        let acts = decide(&mut Agreed::new(), &local, &group, &BTreeSet::new(), |_| false, STARTED);
+        assert_eq!(acts, [(key(), Act::Publish)]);
     }
 
     #[test]
@@ -171,9 +181,9 @@ mod tests {
         let other = PluginKey { name: "q".to_owned(), ..key() };
         let mut agreed: Agreed = [(key(), Some(content("a"))), (other.clone(), Some(content("a")))].into();
         let group = [key(), other.clone()].into_iter().filter_map(|key| Some((key, there("a", 1)?))).collect();
-        let acts = decide(&mut agreed.clone(), &BTreeMap::new(), &group, |_| true, STARTED);
+        let acts = decide(&mut agreed.clone(), &BTreeMap::new(), &group, &BTreeSet::new(), |_| true, STARTED);
         assert_eq!(acts, [(key(), Act::Fetch), (other.clone(), Act::Fetch)]);
         let one = here("a", 1).map(|local| (other, local)).into_iter().collect();
-        assert_eq!(decide(&mut agreed, &one, &group, |_| true, STARTED), [(key(), Act::Withdraw)]);
+        assert_eq!(decide(&mut agreed, &one, &group, &BTreeSet::new(), |_| true, STARTED), [(key(), Act::Withdraw)]);
     }
 }

@@ -37,13 +37,14 @@ pub(super) fn put(file: &Path, wasm: &[u8], signature: Option<&[u8]>) -> io::Res
     whole_file::replace(file, wasm)
 }
 
-/// Takes a plugin away, if the file is still that.
-pub(super) fn remove(file: &Path, content: &Content) -> io::Result<()> {
-    if holds(file)?.as_ref() != Some(content) {
-        return Ok(());
+/// Takes a plugin away, if the file is still that. Whether it is gone.
+pub(super) fn remove(file: &Path, content: &Content) -> io::Result<bool> {
+    match holds(file)? {
+        Some(there) if there != *content => return Ok(false),
+        _ => remove_if_there(file)?,
     }
-    remove_if_there(file)?;
-    FileKind::Plugin.signature(file).map_or(Ok(()), |beside| remove_if_there(&beside))
+    FileKind::Plugin.signature(file).map_or(Ok(()), |beside| remove_if_there(&beside))?;
+    Ok(true)
 }
 
 /// What a file holds; `None`: there is none.
@@ -102,10 +103,10 @@ mod tests {
         put(&file, b"wasm", content.signature.as_deref())?;
         assert_eq!(holds(&file)?, Some(content.clone()));
         put(&file, b"other", None)?;
-        remove(&file, &content)?;
+        assert!(!remove(&file, &content)?);
         assert_eq!(holds(&file)?, Some(Content { sha256: Digest::of(b"other"), signature: None }));
         put(&file, b"wasm", content.signature.as_deref())?;
-        remove(&file, &content)?;
+        assert!(remove(&file, &content)? && remove(&file, &content)?);
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);
         Ok(())
     }

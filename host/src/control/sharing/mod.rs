@@ -2,34 +2,43 @@
 //! and one that is taken away goes everywhere.
 //!
 //! What comes from the group is put into the folder, and from there on is a file like any other: it is trusted or not, judged
-//! and loaded as if somebody had dropped it here. `decide` has the rules, `folder` the files.
+//! and loaded as if somebody had dropped it here. `decide` has the rules, `here` and
+//! `missing` know the folder, `folder` its files.
 
 mod decide;
 pub(crate) mod folder;
+mod here;
+mod missing;
+mod take_in;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use self::decide::{Act, Agreed, Local, decide};
+use self::here::{Delivered, Loaded, content, loaded};
+use self::missing::Missing;
 use super::status::{RefusedPlugin, Status};
 use super::world::World;
-use crate::discovery::snapshot::Fingerprint;
-use crate::plugins::Plugin;
-use crate::storage::{Content, PluginEntry, PluginKey, PluginTopic, SharedPlugins};
+use crate::storage::{PluginEntry, PluginKey, PluginTopic, SharedPlugins};
 use crate::task::Backoff;
 use crate::wall_clock::now_ms;
 
 /// The first and the longest pause before what failed is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The pause after something was done, before it is looked at what that has changed.
+const BREATH: Duration = Duration::from_millis(20);
+/// How soon it is looked again whether plugins are still being loaded.
+const LOADING: Duration = Duration::from_secs(1);
 /// How long what was written may take to come back.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 /// How long a worker that starts waits for the plugins of its group before it takes tasks.
@@ -37,6 +46,11 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 /// How long the group remembers that a plugin was taken away, in milliseconds: a worker that was down for longer brings it
 /// back, if it has it still.
 const REMEMBERED_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+/// How long pieces of files may lie about that no plugin has, in milliseconds: somebody may be about to say of which they are.
+const UNCLAIMED_MS: i64 = 60 * 60 * 1000;
+
+/// Plugins that an operator took away by a command, until the group knows.
+pub type TakenAway = watch::Sender<BTreeSet<PluginKey>>;
 
 /// Does so until it is dropped. `caught_up` is told once the folder has what the group has, and it is loaded or refused;
 /// after a while in any case, for the tasks of a worker must not wait for plugins that they do not need.
@@ -44,31 +58,39 @@ pub async fn share(
     topic: PluginTopic,
     folder: PathBuf,
     mut status: watch::Receiver<Status>,
+    taken_away: TakenAway,
     caught_up: watch::Sender<bool>,
 ) -> Infallible {
     let started = now_ms();
     let (tell, told) = watch::channel(None);
     let keep = async {
         // Until the folder was seen whole, nothing is missing from it.
-        if status.wait_for(|status| status.ready).await.is_err() {
+        if status.wait_for(|status| status.knows_all).await.is_err() {
             return std::future::pending().await;
         }
-        let (agreed, delivered) = (Agreed::new(), BTreeMap::new());
-        let sharing = Sharing { topic: topic.clone(), folder, started, agreed, delivered };
-        tokio::select! {
-            never = sharing.keep(status, told, &caught_up) => never,
-            never = patience(&caught_up) => never,
-        }
+        let sharing = Sharing {
+            topic: topic.clone(),
+            folder,
+            started,
+            taken_away,
+            agreed: Agreed::new(),
+            delivered: Delivered::default(),
+            missing: Missing::default(),
+            failing: BTreeSet::new(),
+            said_at: 0,
+        };
+        sharing.keep(status, told, &caught_up).await
     };
     tokio::select! {
         never = topic.follow(tell) => never,
         never = keep => never,
+        never = patience(&caught_up) => never,
     }
 }
 
 /// Waits no longer than it is worth.
 async fn patience(caught_up: &watch::Sender<bool>) -> Infallible {
-    tokio::time::sleep(CAUGHT_UP_WITHIN).await;
+    sleep(CAUGHT_UP_WITHIN).await;
     if !caught_up.send_replace(true) {
         warn!("the plugins of the worker group are not all here, this worker takes tasks all the same");
     }
@@ -79,18 +101,14 @@ struct Sharing {
     topic: PluginTopic,
     folder: PathBuf,
     started: i64,
+    taken_away: TakenAway,
     agreed: Agreed,
-    delivered: BTreeMap<PluginKey, Delivered>,
-}
-
-/// A plugin that was put into the folder and is not loaded yet, or never will be because this worker refuses it.
-struct Delivered {
-    file: PathBuf,
-    content: Content,
-    /// When the file was put there.
-    changed_at: i64,
-    /// What was loaded of it by then.
-    before: Option<Content>,
+    delivered: Delivered,
+    missing: Missing,
+    /// What could not be done about when it was last tried.
+    failing: BTreeSet<PluginKey>,
+    /// When this worker said something last; it never says two things at the same time.
+    said_at: i64,
 }
 
 /// Why something could not be done; it is tried again.
@@ -102,8 +120,39 @@ impl<E: fmt::Display> From<E> for Failed {
     }
 }
 
-/// The plugins of the registry.
-type Loaded = BTreeMap<PluginKey, (PathBuf, Arc<Plugin>)>;
+/// What the supervisor shows of plugins.
+struct Shown {
+    world: Arc<World>,
+    refused: Vec<RefusedPlugin>,
+    knows_all: bool,
+}
+
+impl Shown {
+    fn of(status: &Status) -> Self {
+        Self { world: Arc::clone(&status.world), refused: status.refused.clone(), knows_all: status.knows_all }
+    }
+
+    /// The status changes all the time, the plugins seldom.
+    fn differs(&self, status: &Status) -> bool {
+        !Arc::ptr_eq(&status.world, &self.world) || status.refused != self.refused
+    }
+}
+
+/// What is held against each other at one time.
+struct Round<'r> {
+    known: &'r SharedPlugins,
+    loaded: &'r Loaded,
+    local: &'r BTreeMap<PluginKey, Local>,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Outcome {
+    /// Something was done.
+    acted: bool,
+    /// When something is to be done that must not be done yet.
+    due: Option<Instant>,
+}
 
 impl Sharing {
     async fn keep(
@@ -113,55 +162,38 @@ impl Sharing {
         caught_up: &watch::Sender<bool>,
     ) -> Infallible {
         let mut again = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut asked = self.taken_away.subscribe();
         loop {
-            let (world, refused) = {
-                let now = status.borrow_and_update();
-                (Arc::clone(&now.world), now.refused.clone())
-            };
+            let shown = Shown::of(&status.borrow_and_update());
+            asked.mark_unchanged();
             let known = told.borrow_and_update().clone();
-            let mut failed = false;
+            let mut outcome = Outcome::default();
             if let Some(known) = &known {
-                let loaded = loaded(&world);
-                let local = self.local(&loaded).await;
-                if local.is_empty() && self.agreed.values().any(Option::is_some) {
-                    let folder = self.folder.display();
-                    warn!(%folder, "holds no plugin any more: it gets those of the worker group again; `sandbar plugins delete` takes one away");
-                }
-                let acts = decide(
-                    &mut self.agreed,
-                    &local,
-                    known.all(),
-                    |entry| entry.place.as_ref().is_none_or(|place| known.is_whole(entry.content.sha256, place)),
-                    self.started,
-                );
-                for (key, act) in &acts {
-                    if let Err(Failed(why)) = self.act(key, *act, &loaded, known, &mut told, &acts).await {
-                        failed = true;
-                        if again.tries() == 0 {
-                            warn!(plugin = %key.name, version = %key.version, "{} failed, this is tried again: {why}", act.name());
-                        }
-                    }
-                }
-                if acts.is_empty() && self.is_judged(&refused) {
-                    caught_up.send_if_modified(|caught_up| !std::mem::replace(caught_up, true));
-                }
-                self.forget(known).await;
+                outcome = self.merge(known, &shown, &mut told, caught_up).await;
             }
-            if !failed {
+            if outcome.acted {
+                // What was told meanwhile counts, too.
+                sleep(BREATH).await;
+                continue;
+            }
+            let mut due = outcome.due;
+            if self.failing.is_empty() {
                 again.reset();
+            } else {
+                let next = Instant::now() + again.next_delay();
+                due = Some(due.map_or(next, |due| due.min(next)));
             }
             let pause = async {
-                if failed { tokio::time::sleep(again.next_delay()).await } else { std::future::pending().await }
-            };
-            let moved = async {
-                // The status changes all the time, the plugins seldom.
-                let has_changed = |status: &Status| !Arc::ptr_eq(&status.world, &world) || status.refused != refused;
-                status.wait_for(has_changed).await.is_err()
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
             };
             let is_over = tokio::select! {
                 () = pause => false,
-                is_over = moved => is_over,
+                is_over = async { status.wait_for(|status| shown.differs(status)).await.is_err() } => is_over,
                 changed = told.changed() => changed.is_err(),
+                changed = asked.changed() => changed.is_err(),
             };
             if is_over {
                 // The host ends.
@@ -170,131 +202,149 @@ impl Sharing {
         }
     }
 
-    /// What the folder holds, as far as that can be used or came from the group.
-    async fn local(&mut self, loaded: &Loaded) -> BTreeMap<PluginKey, Local> {
-        let files = loaded.values().map(|(file, _)| file).chain(self.delivered.values().map(|one| &one.file));
-        let files: Vec<PathBuf> = files.cloned().collect();
-        let changed =
-            spawn_blocking(move || files.into_iter().map(|file| (changed_at(&file), file)).collect::<Vec<_>>());
-        let changed = changed.await.unwrap_or_default();
-        let changed: BTreeMap<_, _> = changed.into_iter().filter_map(|(at, file)| Some((file, at?))).collect();
-        let mut local = BTreeMap::new();
-        for (key, (file, plugin)) in loaded {
-            let changed_at = changed.get(file).copied().unwrap_or_default();
-            local.insert(key.clone(), Local { content: content(plugin), changed_at });
+    /// Does what is to be done now.
+    async fn merge(
+        &mut self,
+        known: &SharedPlugins,
+        shown: &Shown,
+        told: &mut watch::Receiver<Option<Arc<SharedPlugins>>>,
+        caught_up: &watch::Sender<bool>,
+    ) -> Outcome {
+        let loaded = loaded(&shown.world);
+        let local = self.delivered.with(&loaded).await;
+        let taken_away = self.asked_for(&local, known);
+        if local.is_empty() && self.agreed.iter().any(|(key, agreed)| agreed.is_some() && !taken_away.contains(key)) {
+            let folder = self.folder.display();
+            warn!(%folder, "holds no plugin any more: it gets those of the worker group again; `sandbar plugins delete` takes one away");
         }
-        self.delivered.retain(|key, delivered| {
-            let loaded = local.get(key).map(|local| &local.content);
-            let waits = loaded == delivered.before.as_ref() && loaded != Some(&delivered.content);
-            waits && changed.get(&delivered.file) == Some(&delivered.changed_at)
+        let acts = decide(
+            &mut self.agreed,
+            &local,
+            known.all(),
+            &taken_away,
+            |entry| entry.place.as_ref().is_none_or(|place| known.is_whole(entry.content.sha256, place)),
+            self.started,
+        );
+        let now = Instant::now();
+        let withdrawn = acts.iter().filter(|(_, act)| *act == Act::Withdraw).map(|(key, _)| key).collect();
+        self.missing.note(&loaded, &withdrawn, now);
+        let round = Round { known, loaded: &loaded, local: &local };
+        let (mut outcome, mut failing) = (Outcome::default(), BTreeSet::new());
+        for (key, act) in &acts {
+            if *act == Act::Withdraw && !taken_away.contains(key) {
+                let gone_at = self.missing.is_gone_at(key, &loaded, now);
+                let due = if shown.knows_all { gone_at } else { gone_at.max(now + LOADING) };
+                if due > now {
+                    outcome.due = Some(outcome.due.map_or(due, |first| first.min(due)));
+                    continue;
+                }
+            }
+            match self.act(key, *act, &round, told, &acts).await {
+                Ok(acted) => outcome.acted |= acted,
+                Err(Failed(why)) => {
+                    if !self.failing.contains(key) {
+                        warn!(plugin = %key.name, version = %key.version, "{} failed, this is tried again: {why}", act.name());
+                    }
+                    failing.insert(key.clone());
+                }
+            }
+        }
+        self.failing = failing;
+        let is_behind = acts.iter().any(|(_, act)| matches!(act, Act::Fetch | Act::Remove));
+        if !is_behind && self.delivered.is_judged(&shown.refused) {
+            caught_up.send_if_modified(|caught_up| !std::mem::replace(caught_up, true));
+        }
+        self.tidy(known).await;
+        outcome
+    }
+
+    /// What was taken away by a command, as far as the group does not know yet.
+    fn asked_for(&self, local: &BTreeMap<PluginKey, Local>, known: &SharedPlugins) -> BTreeSet<PluginKey> {
+        let is_shared = |key: &PluginKey| known.get(key).is_some_and(|entry| entry.place.is_some());
+        let mut left = BTreeSet::new();
+        self.taken_away.send_if_modified(|keys| {
+            keys.retain(|key| !local.contains_key(key) && is_shared(key));
+            left.clone_from(keys);
+            false
         });
-        for (key, Delivered { content, changed_at, .. }) in &self.delivered {
-            local.insert(key.clone(), Local { content: content.clone(), changed_at: *changed_at });
-        }
-        local
+        left
     }
 
-    /// Whether all that was put into the folder is loaded by now, or will not be.
-    fn is_judged(&self, refused: &[RefusedPlugin]) -> bool {
-        self.delivered.values().all(|delivered| refused.iter().any(|refused| refused.file == delivered.file))
-    }
-
+    /// Does one thing; whether there was anything to do.
     async fn act(
         &mut self,
         key: &PluginKey,
         act: Act,
-        loaded: &Loaded,
-        known: &SharedPlugins,
+        round: &Round<'_>,
         told: &mut watch::Receiver<Option<Arc<SharedPlugins>>>,
         acts: &[(PluginKey, Act)],
-    ) -> Result<(), Failed> {
-        let said = match act {
+    ) -> Result<bool, Failed> {
+        let Round { known, loaded, local } = *round;
+        match act {
             Act::Publish => {
                 // What this worker refuses it does not hand on.
-                let Some((file, plugin)) = loaded.get(key) else { return Ok(()) };
+                let Some((file, plugin)) = loaded.get(key) else { return Ok(false) };
                 let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                let said = self.topic.publish(key, &plugin.source.wasm, content(plugin), name, known).await?;
+                let (content, at) = (content(plugin), self.next_time(known));
+                self.topic.publish(key, &plugin.source.wasm, content.clone(), name, at, known).await?;
+                is_back(told, at).await?;
                 info!(plugin = %key.name, version = %key.version, file = %file.display(), "the worker group has this plugin now");
-                said
+                self.agreed.insert(key.clone(), Some(content));
             }
             Act::Withdraw => {
-                let Some(entry) = known.get(key) else { return Ok(()) };
-                let said = self.topic.withdraw(key, entry.content.clone(), known).await?;
+                let Some(entry) = known.get(key) else { return Ok(false) };
+                let at = self.next_time(known);
+                self.topic.withdraw(key, entry.content.clone(), at, known).await?;
+                is_back(told, at).await?;
                 info!(plugin = %key.name, version = %key.version, "taken away from the worker group");
-                said
+                self.agreed.insert(key.clone(), None);
             }
-            Act::Fetch => return self.fetch(key, loaded, known, acts).await,
+            Act::Fetch => {
+                let goes = |held: &PluginKey| acts.iter().any(|(other, act)| other == held && *act == Act::Remove);
+                return self.take_in(key, round, goes).await;
+            }
             Act::Remove => {
-                let file = loaded.get(key).map(|(file, _)| file).or(self.delivered.get(key).map(|one| &one.file));
-                let (Some(file), Some(entry)) = (file.cloned(), known.get(key)) else { return Ok(()) };
-                let (content, shown) = (entry.content.clone(), file.display().to_string());
-                info!(plugin = %key.name, version = %key.version, file = shown, by = entry.worker, "another worker took this plugin away");
-                spawn_blocking(move || folder::remove(&file, &content))
-                    .await?
-                    .map_err(|error| named(&shown, &error))?;
-                return Ok(());
+                let file = self.delivered.get(key).map(|one| &one.file).or(loaded.get(key).map(|(file, _)| file));
+                let (Some(file), Some(local)) = (file.cloned(), local.get(key)) else { return Ok(false) };
+                let (content, shown) = (local.content.clone(), file.display().to_string());
+                let removed = spawn_blocking(move || folder::remove(&file, &content)).await?;
+                if !removed.map_err(|error| named(&shown, &error))? {
+                    return Err(Failed(format!("{shown} has changed, and is looked at first")));
+                }
+                let by = known.get(key).map_or("", |entry| entry.worker.as_str());
+                info!(plugin = %key.name, version = %key.version, file = shown, by, "another worker took this plugin away");
             }
-        };
-        let is_back = |known: &Option<Arc<SharedPlugins>>| {
-            known.as_ref().is_some_and(|known| known.get(key).is_some_and(|entry| *entry == said || entry.at > said.at))
-        };
-        let back = tokio::time::timeout(BACK_WITHIN, told.wait_for(is_back)).await;
-        back.map(drop).map_err(|_| Failed("what was written did not come back".to_owned()))
-    }
-
-    async fn fetch(
-        &mut self,
-        key: &PluginKey,
-        loaded: &Loaded,
-        known: &SharedPlugins,
-        acts: &[(PluginKey, Act)],
-    ) -> Result<(), Failed> {
-        let Some(PluginEntry { content, place: Some(place), worker, .. }) = known.get(key) else { return Ok(()) };
-        let goes = |held: &PluginKey| acts.iter().any(|(other, act)| other == held && *act == Act::Remove);
-        // Files that hold plugins, and whether they keep them.
-        let stays = loaded.iter().map(|(held, (file, _))| (file.clone(), held != key && !goes(held)));
-        let held: BTreeMap<PathBuf, bool> = stays.collect();
-        let (folder, own, key_of, told) = (self.folder.clone(), loaded.get(key), key.clone(), place.file.clone());
-        let (own, wanted) = (own.map(|(file, _)| file.clone()), content.clone());
-        let found = spawn_blocking(move || {
-            let is_free = |file: &Path| match held.get(file) {
-                Some(stays) => !stays,
-                None => matches!(folder::holds(file), Ok(there) if there.as_ref().is_none_or(|there| *there == wanted)),
-            };
-            let file = own.or_else(|| folder::place(&folder, &key_of, &told, is_free)).ok_or_else(|| {
-                format!("{} is in the way, and so is what would be another name for it", folder.join(&told).display())
-            })?;
-            let there = folder::holds(&file).map_err(|error| named(&file.display().to_string(), &error))?;
-            Ok::<_, String>((there == Some(wanted), file))
-        });
-        let (is_there, file) = found.await??;
-        let shown = file.display().to_string();
-        if !is_there {
-            let wasm = self.topic.fetch(content.sha256, place, known).await?;
-            let (to, signature) = (file.clone(), content.signature.clone());
-            let put = spawn_blocking(move || folder::put(&to, &wasm, signature.as_deref())).await?;
-            put.map_err(|error| named(&shown, &error))?;
-            info!(plugin = %key.name, version = %key.version, file = shown, by = worker, "the worker group has a plugin for this folder");
         }
-        let to = file.clone();
-        let changed_at =
-            spawn_blocking(move || changed_at(&to)).await?.ok_or_else(|| format!("{shown} is gone again"))?;
-        let before = loaded.get(key).map(|(_, plugin)| self::content(plugin));
-        self.delivered.insert(key.clone(), Delivered { file, content: content.clone(), changed_at, before });
-        self.agreed.insert(key.clone(), Some(content.clone()));
-        Ok(())
+        Ok(true)
     }
 
-    /// Has the group forget what was taken away long ago.
-    async fn forget(&self, known: &SharedPlugins) {
-        let long_ago = now_ms() - REMEMBERED_MS;
-        for (key, _) in known.all().iter().filter(|(_, entry)| entry.place.is_none() && entry.at < long_ago) {
+    /// The time of what is said next: after all that this worker has said.
+    fn next_time(&mut self, known: &SharedPlugins) -> i64 {
+        self.said_at = now_ms().max(self.said_at + 1).max(known.heard() + 1);
+        self.said_at
+    }
+
+    /// Has the group forget what was taken away long ago, and pieces of files that no plugin has.
+    async fn tidy(&self, known: &SharedPlugins) {
+        let now = now_ms();
+        let is_old = |entry: &PluginEntry| entry.place.is_none() && entry.at < now - REMEMBERED_MS;
+        for (key, _) in known.all().iter().filter(|(_, entry)| is_old(entry)) {
             if let Err(error) = self.topic.forget(key).await {
                 debug!(plugin = %key.name, version = %key.version, "the worker group still remembers that this was taken away: {error}");
                 return;
             }
         }
+        if let Err(error) = self.topic.drop_unclaimed(known, now - UNCLAIMED_MS).await {
+            debug!("pieces of plugins that nobody has lie in the topic still: {error}");
+        }
     }
+}
+
+/// Waits until what this worker said has been read back, and all that was said before it.
+async fn is_back(told: &mut watch::Receiver<Option<Arc<SharedPlugins>>>, at: i64) -> Result<(), Failed> {
+    let is_heard = |known: &Option<Arc<SharedPlugins>>| known.as_ref().is_some_and(|known| known.heard() >= at);
+    let back = tokio::time::timeout(BACK_WITHIN, told.wait_for(is_heard)).await;
+    back.map(drop).map_err(|_| Failed("what was written did not come back".to_owned()))
 }
 
 impl Act {
@@ -310,23 +360,4 @@ impl Act {
 
 fn named(file: &str, error: &io::Error) -> String {
     format!("{file}: {error}")
-}
-
-fn loaded(world: &World) -> Loaded {
-    let key = |plugin: &Plugin| {
-        let manifest = plugin.manifest();
-        PluginKey { name: manifest.name.clone(), version: manifest.version.clone() }
-    };
-    world.registry.iter().map(|(file, plugin)| (key(plugin), (file.to_owned(), Arc::clone(plugin)))).collect()
-}
-
-fn content(plugin: &Plugin) -> Content {
-    let signature = plugin.source.signature.as_ref().map(|signature| signature.to_vec());
-    Content { sha256: plugin.inspection.sha256, signature }
-}
-
-/// When a file was last changed, in milliseconds since 1970 by this machine's clock; `None`: there is none.
-fn changed_at(file: &Path) -> Option<i64> {
-    let ctime = Fingerprint::of(&std::fs::metadata(file).ok()?).ctime;
-    i64::try_from(ctime / 1_000_000).ok()
 }
