@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::error::ApiError;
-use super::loggers::known;
 use super::{connect, health, metrics, openapi, page, v1};
 
 /// All routes.
@@ -54,18 +53,13 @@ fn without_last_slash(mut request: Request) -> Request {
 /// Has this worker's loggers say what the worker group agreed on.
 pub(super) async fn follow_loggers(app: App) {
     let mut status = app.status();
-    let mut before = std::collections::BTreeMap::new();
     loop {
         let world = status.borrow_and_update().world.clone();
-        let now: std::collections::BTreeMap<_, _> =
-            world.configs.loggers().map(|(name, level)| (name.clone(), level.clone())).collect();
-        for (name, level) in now.iter().filter(|(name, level)| before.get(*name) != Some(*level)) {
-            let set = known(level).map(|level| app.loggers.set(name, level));
-            if let Some(Err(why)) = set {
-                warn!("logger {name} cannot be set: {why}");
-            }
+        let agreed = world.configs.loggers().map(|(name, level)| (name.clone(), level.clone())).collect();
+        let wrong = app.loggers.follow(agreed);
+        if let Some(first) = wrong.first() {
+            warn!(loggers = wrong.len(), "the worker group agreed on what cannot be set here, first {first}");
         }
-        before = now;
         if status.changed().await.is_err() {
             return std::future::pending().await;
         }

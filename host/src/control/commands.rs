@@ -22,8 +22,8 @@ pub enum Command {
     Resume,
     /// It finishes what it has taken up, and ends until it is resumed. Kept over restarts of the host.
     Stop,
-    /// Something of it begins anew at the last commit. Versions in quarantine are tried again, unless only tasks that
-    /// failed are asked for.
+    /// Something of it begins anew at the last commit. Versions in quarantine are tried again, unless one task, or only
+    /// those that failed, are asked for. Whoever asks for a connector only if it failed looks at its state before.
     Restart(Restart),
 }
 
@@ -100,7 +100,8 @@ impl Handle {
         Ok(())
     }
 
-    fn check(&self, name: &str, command: Command) -> Result<(), CommandError> {
+    /// Whether a command would be carried out, as far as it is known before it is given.
+    pub(crate) fn check(&self, name: &str, command: Command) -> Result<(), CommandError> {
         if self.status.has_changed().is_err() {
             return Err(CommandError::Stopping);
         }

@@ -40,6 +40,13 @@ pub enum Change {
     FolderFound,
 }
 
+impl Change {
+    /// Whether it tells of a definition that is there.
+    pub(super) fn is_of_definition(&self) -> bool {
+        matches!(self, Self::Appeared(file) | Self::Modified(file) if file.kind == FileKind::Definition)
+    }
+}
+
 /// A file that has come to rest, by name and content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundFile {

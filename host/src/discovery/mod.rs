@@ -27,6 +27,9 @@ use change::{Content, Ledger};
 use diff::{Difference, Now, Pending, SETTLE};
 use watch::Watcher;
 
+/// How long the first answer waits for files that do not come to rest, so that one that grows for ever keeps nobody waiting.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
 /// What tells changes: a folder that is followed, or what a simulation makes up.
 pub trait Changes: Send {
     /// Waits for the next changes. The first call returns once all is known that is there, even if that is nothing, so that
@@ -54,7 +57,24 @@ pub struct Discovery {
     owed: bool,
     /// Why the folder cannot be read, as it was last told.
     lost: Option<FolderError>,
-    is_first: bool,
+    /// What there is, until it was told.
+    first: Option<First>,
+}
+
+/// What was there at the start, as it comes to rest.
+#[derive(Debug, Default)]
+struct First {
+    changes: Vec<Change>,
+    /// When it is told in any case.
+    until: Option<Instant>,
+}
+
+impl First {
+    /// In the order of one scan.
+    fn told(mut self) -> Vec<Change> {
+        self.changes.sort_by_key(Change::is_of_definition);
+        self.changes
+    }
 }
 
 impl Discovery {
@@ -68,7 +88,7 @@ impl Discovery {
             due: None,
             owed: false,
             lost: None,
-            is_first: true,
+            first: Some(First::default()),
         })
     }
 
@@ -147,10 +167,18 @@ impl Changes for Discovery {
             }
             let changes = self.rescan().await;
             self.owed = false;
-            if !changes.is_empty() || self.is_first {
-                self.is_first = false;
+            let Some(mut first) = self.first.take() else {
+                if changes.is_empty() {
+                    continue;
+                }
                 return changes;
+            };
+            first.changes.extend(changes);
+            let now = Instant::now();
+            if self.due.is_none() || now >= *first.until.get_or_insert(now + FIRST_WITHIN) {
+                return first.told();
             }
+            self.first = Some(first);
         }
     }
 

@@ -9,18 +9,26 @@ use super::tls::Tls;
 
 impl Door {
     /// Everything that is wrong with what was configured. Where it `listens`, too: with its address, but for whether the
-    /// port is free, and with its certificates.
+    /// port is free, and with its certificates. After it, what is wrong here, and may not be for the host: names mean
+    /// something else on another machine, and another account may read other files.
     #[must_use]
-    pub fn check(options: DoorOptions, listens: bool) -> Vec<Fault> {
+    pub fn check(options: DoorOptions, listens: bool) -> (Vec<Fault>, Vec<Fault>) {
         let (mut listen, has_credentials) = (options.listen.clone(), !options.credentials.is_empty());
-        let mut faults = Self::new(options).err().map(DoorError::faults).unwrap_or_default();
+        let (mut wrong, mut unsure) = (Self::new(options).err().into_iter().collect::<Vec<_>>(), Vec::new());
         // Credentials that are wrong are none to forget.
         listen.insecure |= has_credentials;
         if listens {
-            let tls = listen.tls.iter().flat_map(Tls::check);
-            faults.extend(address(&listen).err().into_iter().chain(tls).flat_map(DoorError::faults));
+            match address(&listen) {
+                Ok(()) => {}
+                Err(error @ DoorError::Address { .. }) => unsure.push(error),
+                Err(error) => wrong.push(error),
+            }
+            let (wrong_tls, unsure_tls) = listen.tls.as_ref().map(Tls::check).unwrap_or_default();
+            wrong.extend(wrong_tls);
+            unsure.extend(unsure_tls);
         }
-        faults
+        let faults = |errors: Vec<DoorError>| errors.into_iter().flat_map(DoorError::faults).collect::<Vec<_>>();
+        (faults(wrong), faults(unsure))
     }
 }
 

@@ -49,14 +49,32 @@ impl Tls {
         Ok(Self { options, held: Mutex::new(held) })
     }
 
-    /// Everything that would keep it from being opened.
-    pub(super) fn check(options: &TlsOptions) -> Vec<DoorError> {
-        let files = options.files();
-        let unreadable: Vec<_> = files.into_iter().flatten().filter_map(|file| file.read().err()).collect();
-        if !unreadable.is_empty() {
-            return unreadable;
+    /// Everything that would keep it from being opened, and after it what may be otherwise for the host: whoever checks
+    /// may have another account, and keys are for the host's alone.
+    pub(super) fn check(options: &TlsOptions) -> (Vec<DoorError>, Vec<DoorError>) {
+        Self::check_by(options, |file: Named<'_>| file.content())
+    }
+
+    fn check_by(
+        options: &TlsOptions,
+        read: impl Fn(Named<'_>) -> io::Result<Vec<u8>>,
+    ) -> (Vec<DoorError>, Vec<DoorError>) {
+        let (mut wrong, mut unsure, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+        for file in options.files().into_iter().flatten() {
+            match read(file) {
+                Ok(content) => contents.push((file, content)),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => unsure.push(file.wrong(error)),
+                Err(error) => wrong.push(file.wrong(error)),
+            }
         }
-        Files::read(options).and_then(|files| files.config(options)).err().into_iter().collect()
+        if wrong.is_empty() && unsure.is_empty() {
+            wrong.extend(Files::read(options).and_then(|files| files.config(options)).err());
+        } else {
+            // Whether they go together shows only where all are there.
+            let certificates = contents.iter().filter(|(file, _)| file.key != keys::REST_TLS_KEY.name);
+            wrong.extend(certificates.filter_map(|(file, content)| file.certificates(content).err()));
+        }
+        (wrong, unsure)
     }
 
     /// What a connection is to be encrypted with that begins now. Once in a while one waits until files are read.
@@ -190,11 +208,16 @@ impl Files {
 
 impl Named<'_> {
     fn read(self) -> Result<Vec<u8>, DoorError> {
+        self.content().map_err(|error| self.wrong(error))
+    }
+
+    fn content(self) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        let read = File::open(self.path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
-        let most = || io::Error::other(format!("is larger than {MAX_FILE_BYTES} bytes"));
-        let read = read.and_then(|bytes| if bytes as u64 > MAX_FILE_BYTES { Err(most()) } else { Ok(content) });
-        read.map_err(|error| self.wrong(error))
+        let bytes = File::open(self.path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+        if bytes as u64 > MAX_FILE_BYTES {
+            return Err(io::Error::other(format!("is larger than {MAX_FILE_BYTES} bytes")));
+        }
+        Ok(content)
     }
 
     fn certificates(self, file: &[u8]) -> Result<Vec<CertificateDer<'static>>, DoorError> {
@@ -208,5 +231,25 @@ impl Named<'_> {
 
     fn wrong(self, reason: impl ToString) -> DoorError {
         DoorError::Tls { key: self.key, path: self.path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_account_may_not_read_another_one_may() {
+        let options = TlsOptions { client_ca: Some("ca.pem".into()), ..TlsOptions::new("host.pem", "host.key") };
+        let read = |file: Named<'_>| match file.path.to_str() {
+            Some("host.key") => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+            Some("ca.pem") => Err(io::Error::from(io::ErrorKind::NotFound)),
+            _ => Ok(b"text".to_vec()),
+        };
+        let (wrong, unsure) = Tls::check_by(&options, read);
+        let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        assert_eq!(wrong, ["ca.pem: entity not found", "host.pem: has no certificate in PEM"]);
+        let unsure: Vec<_> = unsure.iter().map(ToString::to_string).collect();
+        assert_eq!(unsure, ["host.key: permission denied"]);
     }
 }

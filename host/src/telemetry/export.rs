@@ -12,7 +12,7 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::EnvResourceDetector;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanLimits};
 use prost::Message as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -29,6 +29,9 @@ const BATCH: usize = 512;
 const COLLECT_FOR: Duration = Duration::from_secs(1);
 /// The pauses between the tries of a batch. A collector that was restarted is back within them.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// The most attributes of a span, an event or a link: as many as OpenTelemetry's specification has by default, which is
+/// several times as many as there are.
+const MAX_ATTRIBUTES: u32 = 128;
 /// How long the host, when it stops, waits for what is left to be sent.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
@@ -65,11 +68,18 @@ pub fn start(options: &Options, collector: impl Collector) -> (Tracer, Exporting
     let (queue, spans) = queue(Arc::clone(&counts));
     let resource = resource(options);
     let attributes = ResourceAttributesWithSchema::from(&resource);
+    // All of them: those that are not given are read from the environment.
+    let limits = SpanLimits {
+        max_events_per_span: MAX_EVENTS,
+        max_attributes_per_span: MAX_ATTRIBUTES,
+        max_links_per_span: u32::try_from(MAX_LINKS).unwrap_or(u32::MAX),
+        max_attributes_per_event: MAX_ATTRIBUTES,
+        max_attributes_per_link: MAX_ATTRIBUTES,
+    };
     let provider = SdkTracerProvider::builder()
         .with_span_processor(queue)
         .with_sampler(options.sampling)
-        .with_max_links_per_span(u32::try_from(MAX_LINKS).unwrap_or(u32::MAX))
-        .with_max_events_per_span(MAX_EVENTS)
+        .with_span_limits(limits)
         .with_resource(resource)
         .build();
     let (stop, stopping) = watch::channel(false);
@@ -253,6 +263,7 @@ mod tests {
 
     use opentelemetry::trace::SpanKind;
 
+    use super::super::traceparent::TraceContext;
     use super::super::tracer::Beginning;
     use super::*;
 
@@ -374,6 +385,36 @@ mod tests {
         assert_eq!(tracer.counts(), Some((0, 3_000 - 2_048)));
         exporting.finish().await;
         assert_eq!(tracer.counts(), Some((2_048, 3_000 - 2_048)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_span_holds_is_not_bounded_by_the_environment() {
+        const NAME: &str = "telemetry::export::tests::what_a_span_holds_is_not_bounded_by_the_environment";
+        const VARIABLES: [&str; 3] =
+            ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"];
+        if VARIABLES.iter().any(|name| std::env::var_os(name).is_none()) {
+            // The environment is that of all tests of a process: this one runs once more in one of its own.
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let alone = alone.args([NAME, "--exact"]).envs(VARIABLES.map(|name| (name, "1"))).output().unwrap();
+            let told = String::from_utf8_lossy(&alone.stdout);
+            assert!(alone.status.success() && told.contains("1 passed"), "{told}");
+            return;
+        }
+        let collector = Scripted::new(&[200]);
+        let (tracer, exporting) = started(&collector);
+        let link = |span| TraceContext { trace: [7; 16], span: [span; 8], flags: 1, is_remote: true };
+        let links = [link(1), link(2)];
+        let beginning = Beginning { kind: SpanKind::Internal, parent: None, links: &links, since: None };
+        let mut span = tracer.begin(|| "a".to_owned(), beginning);
+        for key in ["one", "two", "three"] {
+            span.set(key, 1_i64);
+            span.event(key, []);
+        }
+        drop(span);
+        exporting.finish().await;
+        let taken = collector.taken.lock().unwrap();
+        let span = &taken[0].resource_spans[0].scope_spans[0].spans[0];
+        assert_eq!((span.attributes.len(), span.events.len(), span.links.len()), (3, 3, 2));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `validate`: all faults at once, and none where there is none.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
@@ -146,6 +147,23 @@ fn validate_finds_what_would_keep_the_rest_interface_from_answering() {
     // Nobody listens: the certificates do not matter, and credentials do, by the socket too.
     let nowhere = told(&all.replace("localhost:0", "none"));
     assert!(!nowhere.contains("none.pem") && nowhere.contains("auth.ann: "), "{nowhere}");
+
+    // Names may lead somewhere else where the host runs. This one is longer than the system looks up.
+    let elsewhere = format!("[rest]\nlisten = \"{}:8083\"\n", "x".repeat(64));
+    put(&folder, "sandbar.toml", &elsewhere);
+    let fine = done(folder.path(), &["validate"]);
+    assert!(fine.contains("warning: sandbar.toml:2:1: rest.listen: cannot listen on xxx"), "{fine}");
+    assert!(fine.contains("where that is so the host does not start"), "{fine}");
+    assert!(fine.contains("0 errors, 1 warning"), "{fine}");
+
+    // So may an account read what another one may not; root, as whom tests may run, reads everything.
+    put(&folder, "sandbar.toml", "[rest.tls]\ncertificate = \"key.pem\"\nkey = \"secret.pem\"\n");
+    put(&folder, "secret.pem", "no key");
+    fs::set_permissions(folder.path().join("secret.pem"), Permissions::from_mode(0o000)).unwrap();
+    let warns = fs::read(folder.path().join("secret.pem")).is_err();
+    let told_of_tls = fails(folder.path(), &["validate"], 1);
+    assert!(told_of_tls.contains("error: sandbar.toml:2:1: rest.tls.certificate: "), "{told_of_tls}");
+    assert_eq!(told_of_tls.contains("warning: sandbar.toml:3:1: rest.tls.key: "), warns, "{told_of_tls}");
 
     // Whose account has the secrets is not known here. That there are some is.
     put(

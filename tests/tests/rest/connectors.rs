@@ -42,6 +42,9 @@ async fn a_connector_is_created_looked_at_changed_and_deleted() -> Result<()> {
     served.worker.read("others", 10).await?;
 
     ensure!(rest.send(Method::DELETE, "/connectors/numbers", None).await?.status == 204);
+    // At once, however long its tasks take to end.
+    ensure!(rest.get("/connectors").await?.expect(200)? == json!([]));
+    rest.get("/connectors/numbers").await?.refusal(404)?;
     served.worker.gone("numbers").await?;
     let gone = rest.send(Method::DELETE, "/connectors/numbers", None).await?;
     ensure!(gone.refusal(404)? == "Connector numbers not found");

@@ -60,6 +60,16 @@ async fn loggers_are_set_while_the_host_runs() -> Result<()> {
         set("sandbar", json!({})).await?.refusal(400)? == "Desired 'level' parameter was not specified in request."
     );
     ensure!(rest.get("/admin/loggers/nobody").await?.refusal(404)? == "Logger nobody not found.");
+    // What a filter would read something else out of is no name: the audit stays, and nothing else is set with it.
+    for path in ["audit", "audit%5B%7Bwho%7D%5D", "a,audit", "a%20b", "a%2Cplugin=trace"] {
+        for scope in ["", "?scope=cluster"] {
+            let path = format!("{path}{scope}");
+            let why = set(path.as_str(), json!({"level": "OFF"})).await?.refusal(400)?;
+            ensure!(why.starts_with("Logger a"), "{why}");
+        }
+    }
+    let now = rest.get("/admin/loggers").await?.expect(200)?;
+    ensure!(now.as_object().map(|now| now.len()) == all.as_object().map(|all| all.len()), "{now}");
     // On all workers: by way of the topic.
     ensure!(set("plugin?scope=cluster", json!({"level": "DEBUG"})).await?.status == 204);
     sandbar_tests::wait::until("the logger says more", sandbar_tests::wait::WITHIN, async || {

@@ -2,15 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use hyper::Method;
+use sandbar::broker::{BatchLimits, ReadFrom, ReadSpec};
 use sandbar::config::WorkerConfig;
+use sandbar_tests::contract::{Row, rows, within};
 use sandbar_tests::in_process::{Worker, config, example};
 use sandbar_tests::kafka_or_skip;
 use sandbar_tests::rest::Rest;
 use sandbar_tests::wait::{self, Seen};
 use serde_json::{Value, json};
+
+/// What one look into a topic returns at most, and how long it lasts.
+const LIMITS: BatchLimits = BatchLimits { records: 1_000, bytes: 4 << 20 };
+const WAIT: Duration = Duration::from_millis(100);
 
 /// A worker on Kafka that answers on a port of its own.
 pub(crate) async fn start(bootstrap: &str, group: &str) -> Result<(Worker, Rest)> {
@@ -50,6 +57,22 @@ fn all_are(status: &Value, state: &str) -> bool {
     let tasks = status["tasks"].as_array();
     let tasks = tasks.is_some_and(|tasks| !tasks.is_empty() && tasks.iter().all(|task| task["state"] == state));
     status["connector"]["state"] == state && tasks
+}
+
+/// What workers have asked each other so far, by the topic of their states.
+async fn questions(worker: &Worker, topic: &str) -> Result<Vec<String>> {
+    let spec = ReadSpec { topic: topic.to_owned(), partitions: None, from: ReadFrom::Beginning };
+    let mut reader = worker.broker().reader(spec).await?;
+    within("the questions so far", async {
+        let mut asked = Vec::new();
+        while !reader.at_end() {
+            for batch in reader.next(LIMITS, WAIT).await? {
+                asked.extend(rows(&batch)?.iter().map(Row::text).filter(|text| text.contains("\"ask\"")));
+            }
+        }
+        Ok(asked)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,6 +127,16 @@ async fn any_worker_answers_for_all() -> Result<()> {
             ensure!(rest.get(&format!("{path}/logs")).await?.expect(200)?["lines"].is_array());
         }
     }
+
+    // Of a connector that nobody defined there is nothing to ask the other one.
+    let nobody = format!("{group}-nobody");
+    let topics = one.get(&format!("/connectors/{nobody}/topics")).await?.expect(200)?;
+    ensure!(topics[&nobody]["topics"] == json!([]), "{topics}");
+    let reset = one.send(Method::PUT, &format!("/connectors/{nobody}/topics/reset"), None).await?;
+    ensure!(reset.status == 202 && reset.body.is_empty());
+    let asked = questions(&first, &format!("sandbar-status-{group}")).await?;
+    ensure!(asked.iter().any(|what| what.contains("\"shout\"")), "{asked:?}");
+    ensure!(!asked.iter().any(|what| what.contains(&nobody)), "{asked:?}");
 
     // What one was told all do.
     ensure!(two.send(Method::PUT, "/connectors/shout/pause", None).await?.status == 202);

@@ -51,14 +51,13 @@ pub(in crate::api) async fn list(State(app): State<App>, RawQuery(query): RawQue
         form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "expand").map(|(_, what)| what).collect();
     let status = app.status().borrow().clone();
     if expand.is_empty() {
-        let names: Vec<_> = status.connectors.into_iter().map(|connector| connector.name).collect();
+        let names: Vec<_> = status.defined().map(|connector| &connector.name).collect();
         return Json(names).into_response();
     }
     let wanted = |what: &str| expand.iter().any(|asked| asked == what);
     let (info, state) = (wanted("info"), wanted("status"));
     let all: BTreeMap<_, _> = status
-        .connectors
-        .iter()
+        .defined()
         .map(|connector| {
             let info = info.then(|| ConnectorInfo::of(connector, &status.world));
             let state = state.then(|| ConnectorStateInfo::of(connector, &app));

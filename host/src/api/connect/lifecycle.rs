@@ -63,11 +63,16 @@ pub(in crate::api) async fn stop(State(app): State<App>, Path(name): Path<String
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Gives the order. Kafka Connect words it otherwise than a pause where there is no such connector.
+/// Gives the order.
 pub(super) async fn tell_restart(app: &App, name: &str, what: Restart) -> Result<(), ApiError> {
-    match app.handle.tell(name, Command::Restart(what)).await {
-        Err(CommandError::UnknownConnector(name)) => Err(ApiError::not_found(format!("Unknown connector: {name}"))),
-        told => Ok(told?),
+    app.handle.tell(name, Command::Restart(what)).await.map_err(not_restarted)
+}
+
+/// Kafka Connect words it otherwise than of a pause where there is no such connector.
+fn not_restarted(error: CommandError) -> ApiError {
+    match error {
+        CommandError::UnknownConnector(name) => ApiError::not_found(format!("Unknown connector: {name}")),
+        error => error.into(),
     }
 }
 
@@ -86,15 +91,20 @@ pub(in crate::api) async fn restart(
     Query(query): Query<RestartQuery>,
 ) -> Result<Response, ApiError> {
     let RestartQuery { include_tasks, only_failed } = query;
-    let before = app.connector(&name);
+    let before = app.connector(&name).map(|before| ConnectorStateInfo::of(&before, &app));
+    let failed = before.as_ref().is_some_and(|before| before.connector.state == Shown::Failed);
     let what = if include_tasks { Restart::Tasks { only_failed } } else { Restart::Connector };
-    tell_restart(&app, &name, what).await?;
+    if only_failed && !include_tasks && !failed {
+        // Nothing begins anew, nor leaves quarantine. What could not be restarted is refused all the same.
+        app.handle.check(&name, Command::Restart(what)).map_err(not_restarted)?;
+    } else {
+        tell_restart(&app, &name, what).await?;
+    }
     if !include_tasks && !only_failed {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let before = before.ok_or_else(|| ApiError::not_found(format!("Connector {name} not found")))?;
-    let mut plan = ConnectorStateInfo::of(&before, &app);
-    if !only_failed || plan.connector.state == Shown::Failed {
+    let mut plan = before.ok_or_else(|| ApiError::not_found(format!("Connector {name} not found")))?;
+    if !only_failed || failed {
         plan.connector.state = Shown::Restarting;
     }
     for task in plan.tasks.iter_mut().filter(|task| include_tasks && (!only_failed || task.state == Shown::Failed)) {

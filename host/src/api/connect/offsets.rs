@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -14,6 +15,8 @@ use crate::broker::{BrokerError, BrokerErrorKind, Commit, Input, SessionSpec, So
 use crate::config::{ConnectorSettings, InitialState};
 use crate::control::ConnectorStatus;
 
+/// How many transactional ids are taken over at once.
+const TAKEN_OVER_AT_ONCE: usize = 16;
 /// The transactional id of a connector's first task is taken over for as long as a commit lasts.
 const TRANSACTION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -178,10 +181,14 @@ async fn set_source(app: &App, connector: &ConnectorStatus, offsets: Vec<SourceO
         transaction_timeout: TRANSACTION_TIMEOUT,
     };
     // Whoever is left over of the others can commit nothing any more either.
-    for task in 1..settings.map_or(1, |settings| settings.tasks_max) {
-        let other = app.broker.session(SessionSpec { task, ..spec.clone() }).await?;
-        let _ = other.close().await;
-    }
+    let others = stream::iter(1..settings.map_or(1, |settings| settings.tasks_max)).map(|task| {
+        let taken_over = app.broker.session(SessionSpec { task, ..spec.clone() });
+        async move {
+            let _ = taken_over.await?.close().await;
+            Ok::<_, BrokerError>(())
+        }
+    });
+    others.buffer_unordered(TAKEN_OVER_AT_ONCE).try_collect::<()>().await?;
     let mut session = app.broker.session(spec).await?;
     let written: Result<(), BrokerError> = async {
         // What others wrote under keys of their own spelling is written there, too, once that was read.

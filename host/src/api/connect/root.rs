@@ -18,7 +18,7 @@ pub(in crate::api) struct ServerInfo {
     version: &'static str,
     /// The commit it was built from, where that is known.
     commit: &'static str,
-    /// Which cluster it works with; null: it does not answer.
+    /// Which cluster it works with; null: it has not answered yet.
     kafka_cluster_id: Option<String>,
 }
 

@@ -28,20 +28,27 @@ pub(in crate::api) async fn get(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Json<BTreeMap<String, ActiveTopics>> {
-    let own = app.connector(&name).map(|connector| topics(&connector)).unwrap_or_default();
-    let others = app.ask_all(&Ask::Topics { connector: name.clone() }).await;
-    let others = others.into_iter().filter_map(|told| serde_json::from_value::<Vec<String>>(told).ok()).flatten();
-    let topics = own.into_iter().chain(others).collect();
+    // One that nobody defined has used none, as in Kafka Connect; the others need not be asked.
+    let topics: BTreeSet<_> = match app.connector(&name) {
+        Some(connector) => {
+            let others = app.ask_all(&Ask::Topics { connector: name.clone() }).await.into_iter();
+            let others = others.filter_map(|told| serde_json::from_value::<Vec<String>>(told).ok()).flatten();
+            topics(&connector).into_iter().chain(others).collect()
+        }
+        None => BTreeSet::new(),
+    };
     Json(BTreeMap::from([(name, ActiveTopics { topics })]))
 }
 
-/// Forgets which topics a connector has used.
+/// Forgets which topics a connector has used, on this worker and those that answer it.
 #[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "connect",
     params(("connector" = String, Path)), responses(
         (status = 202, description = "They are forgotten"),
     ))]
 pub(in crate::api) async fn reset(State(app): State<App>, Path(name): Path<String>) -> StatusCode {
-    forget_topics(&app, &name);
-    app.ask_all(&Ask::ForgetTopics { connector: name }).await;
+    if app.connector(&name).is_some() {
+        forget_topics(&app, &name);
+        app.ask_all(&Ask::ForgetTopics { connector: name }).await;
+    }
     StatusCode::ACCEPTED
 }

@@ -15,7 +15,7 @@ use crate::api::client::Asked;
 /// Shows each connector with its state and, where it does not run or does not get on, the reason. RUNNING means that it
 /// gets on or has nothing to do; STALLED that it runs and does not get on.
 ///
-/// With a name it shows that connector's tasks.
+/// With a name it shows that connector's tasks, and which worker runs each.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -58,6 +58,8 @@ struct Worker {
 struct Task {
     id: u32,
     state: String,
+    /// Which worker says so; of an older one it is not known.
+    worker_id: Option<String>,
     trace: Option<String>,
     progress: Progress,
 }
@@ -118,11 +120,12 @@ fn connectors(all: &[Connector]) -> String {
 }
 
 fn tasks(connector: &Connector) -> String {
-    let mut table = Table::new(&["TASK", "STATE", "IN", "OUT", "DEAD LETTERS", "REASON"], &[0, 2, 3, 4]);
+    let mut table = Table::new(&["TASK", "STATE", "WORKER", "IN", "OUT", "DEAD LETTERS", "REASON"], &[0, 3, 4, 5]);
     for task in &connector.tasks {
         table.row([
             &task.id.to_string(),
             task.state.as_str(),
+            task.worker_id.as_deref().unwrap_or("-"),
             &text::grouped(task.progress.records_in),
             &text::grouped(task.progress.records_out),
             &text::grouped(task.progress.dead_letters),
@@ -149,7 +152,7 @@ mod tests {
         json!({
             "name": "orders", "type": "sink", "plugin": ["file-sink", "0.1.0"], "file": "orders.json",
             "state": "STALLED", "reason": "no progress for 40 s: disk full", "quarantined": [],
-            "tasks": [{"id": 0, "state": "STALLED", "trace": "no progress for 40 s: disk full", "progress": progress}],
+            "tasks": [{"id": 0, "state": "STALLED", "worker_id": "10.0.0.7:8083", "trace": "no progress for 40 s: disk full", "progress": progress}],
         })
     }
 
@@ -169,7 +172,7 @@ mod tests {
         let shown = tasks(&read(answer()).unwrap());
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines[0], "orders (sink, file-sink 0.1.0) STALLED: no progress for 40 s: disk full");
-        assert!(lines[2].trim_start().starts_with("0  STALLED"), "{shown}");
+        assert!(lines[2].trim_start().starts_with("0  STALLED  10.0.0.7:8083"), "{shown}");
     }
 
     #[test]

@@ -22,9 +22,7 @@ pub(super) fn check(file: &Path, worker: &WorkerConfig, report: &mut Report) {
         let (ProofConfig::Token(secret) | ProofConfig::Password(secret)) = &credential.proof;
         let missing = secret.resolve(&SystemSecrets).err();
         if let Some(error) = &missing {
-            // Whoever checks may not be the host's account.
-            let message = format!("{}; where that is so the host does not start", error.message);
-            tell(Severity::Warning, secret.key(), message);
+            tell(Severity::Warning, secret.key(), where_so(&error.message));
         }
         missing.is_none()
     });
@@ -32,10 +30,19 @@ pub(super) fn check(file: &Path, worker: &WorkerConfig, report: &mut Report) {
     worker.rest.insecure |= worker.rest.credentials.len() < count;
     match wiring::door_options(&worker) {
         Ok(options) => {
-            for Fault { key, message } in Door::check(options, worker.rest.listen.is_some()) {
+            let (wrong, unsure) = Door::check(options, worker.rest.listen.is_some());
+            for Fault { key, message } in wrong {
                 tell(Severity::Error, &key, message);
+            }
+            for Fault { key, message } in unsure {
+                tell(Severity::Warning, &key, where_so(&message));
             }
         }
         Err(error) => tell(Severity::Error, &error.key.unwrap_or_default(), error.message),
     }
+}
+
+/// What is so here. Whoever checks may not be the host's account, nor on its machine.
+fn where_so(message: &str) -> String {
+    format!("{message}; where that is so the host does not start")
 }
