@@ -59,7 +59,7 @@ async fn kafka_down_at_the_start_and_in_the_middle() -> Result<()> {
 
         kafka.crash()?;
         let mut worker = home.start()?;
-        home.log().until(0, "not in the worker group", &home.name("workers")).await?;
+        home.log().until(0, "what operators want of connectors cannot be read", &home.name("workers")).await?;
         worker.check()?;
         kafka.revive()?;
         let quarter = u64::from(RECORDS / 4);
