@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::forgotten::Forgotten;
 use super::machine::{TaskEvent, TaskState};
-use super::status::Status;
+use super::status::{ConnectorState, Status};
 use super::supervisor::Supervisor;
 use crate::config::InitialState;
 use crate::storage::{ConfigStorage, Entry, Restart, StorageError};
@@ -23,7 +23,7 @@ pub enum Command {
     /// It finishes what it has taken up, and ends until it is resumed. Kept over restarts of the host.
     Stop,
     /// Something of it begins anew at the last commit. Versions in quarantine are tried again, unless one task, or only
-    /// those that failed, are asked for. Whoever asks for a connector only if it failed looks at its state before.
+    /// those that failed, are asked for; or the connector, if it failed, and it has not.
     Restart(Restart),
 }
 
@@ -101,12 +101,12 @@ impl Handle {
     }
 
     /// Whether a command would be carried out, as far as it is known before it is given.
-    pub(crate) fn check(&self, name: &str, command: Command) -> Result<(), CommandError> {
+    fn check(&self, name: &str, command: Command) -> Result<(), CommandError> {
         if self.status.has_changed().is_err() {
             return Err(CommandError::Stopping);
         }
         let status = self.status.borrow();
-        let found = status.connectors.iter().find(|connector| connector.name == name);
+        let found = status.defined().find(|connector| connector.name == name);
         let connector = found.ok_or_else(|| CommandError::UnknownConnector(name.to_owned()))?;
         let Command::Restart(what) = command else { return Ok(()) };
         if let Restart::Task(task) = what
@@ -135,13 +135,18 @@ impl Supervisor {
             // What is about to be replaced begins anew anyway.
             .filter(|(_, task)| task.ours && connector.next.is_none())
             .filter(|(_, task)| match what {
-                Restart::Connector => false,
+                Restart::Connector { .. } => false,
                 Restart::Tasks { only_failed } => !only_failed || failed(task.machine.state()),
                 Restart::Task(number) => task.plan.task == number,
             })
             .map(|(index, _)| index)
             .collect();
-        if !matches!(what, Restart::Task(_)) {
+        let is_whole = match what {
+            Restart::Connector { only_failed } => !only_failed || connector.own_state().0 == ConnectorState::Failed,
+            Restart::Tasks { .. } => true,
+            Restart::Task(_) => false,
+        };
+        if is_whole {
             if what != (Restart::Tasks { only_failed: true }) {
                 connector.versions.pardon();
             }
@@ -151,7 +156,7 @@ impl Supervisor {
         for index in chosen {
             self.act(name, index, TaskEvent::Restart);
         }
-        if !matches!(what, Restart::Task(_)) {
+        if is_whole {
             self.reconcile(name);
         }
     }

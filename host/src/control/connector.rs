@@ -281,7 +281,7 @@ impl Connector {
     }
 
     /// The state of the connector alone: whether its definition is in force.
-    fn own_state(&self) -> (ConnectorState, Option<String>) {
+    pub(super) fn own_state(&self) -> (ConnectorState, Option<String>) {
         match (self.target(), &self.problem) {
             (InitialState::Paused, _) => (ConnectorState::Paused, None),
             (InitialState::Stopped, _) => (ConnectorState::Stopped, None),

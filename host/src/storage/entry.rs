@@ -70,7 +70,10 @@ pub enum Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// The connector itself: what could not be started is tried again. Its tasks go on.
-    Connector,
+    Connector {
+        /// Only if it could not be started.
+        only_failed: bool,
+    },
     /// All tasks, or those that failed.
     Tasks {
         /// Leave alone those that run.
@@ -179,7 +182,7 @@ impl Entry {
 impl Restart {
     fn encode(self) -> String {
         let (include_tasks, only_failed) = match self {
-            Self::Connector => (false, false),
+            Self::Connector { only_failed } => (false, only_failed),
             Self::Tasks { only_failed } => (true, only_failed),
             Self::Task(_) => (true, false),
         };
@@ -194,7 +197,7 @@ impl Restart {
         match told {
             Restarted { task: Some(task), .. } => Self::Task(*task),
             Restarted { include_tasks: true, only_failed, .. } => Self::Tasks { only_failed: *only_failed },
-            Restarted { .. } => Self::Connector,
+            Restarted { only_failed, .. } => Self::Connector { only_failed: *only_failed },
         }
     }
 }
@@ -247,7 +250,8 @@ mod tests {
             Entry::Target { name: name(), state: Some(InitialState::Paused) },
             Entry::Target { name: name(), state: Some(InitialState::Stopped) },
             Entry::Target { name: name(), state: None },
-            Entry::Restart { name: name(), what: Restart::Connector },
+            Entry::Restart { name: name(), what: Restart::Connector { only_failed: true } },
+            Entry::Restart { name: name(), what: Restart::Connector { only_failed: false } },
             Entry::Restart { name: name(), what: Restart::Tasks { only_failed: true } },
             Entry::Restart { name: name(), what: Restart::Tasks { only_failed: false } },
             Entry::Restart { name: name(), what: Restart::Task(7) },

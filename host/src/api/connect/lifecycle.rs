@@ -65,15 +65,11 @@ pub(in crate::api) async fn stop(State(app): State<App>, Path(name): Path<String
 
 /// Gives the order.
 pub(super) async fn tell_restart(app: &App, name: &str, what: Restart) -> Result<(), ApiError> {
-    app.handle.tell(name, Command::Restart(what)).await.map_err(not_restarted)
-}
-
-/// Kafka Connect words it otherwise than of a pause where there is no such connector.
-fn not_restarted(error: CommandError) -> ApiError {
-    match error {
+    app.handle.tell(name, Command::Restart(what)).await.map_err(|error| match error {
+        // Kafka Connect words it otherwise than of a pause.
         CommandError::UnknownConnector(name) => ApiError::not_found(format!("Unknown connector: {name}")),
         error => error.into(),
-    }
+    })
 }
 
 /// Restarts a connector, and its tasks if asked to: they finish what they have taken up, and begin anew there.
@@ -93,13 +89,8 @@ pub(in crate::api) async fn restart(
     let RestartQuery { include_tasks, only_failed } = query;
     let before = app.connector(&name).map(|before| ConnectorStateInfo::of(&before, &app));
     let failed = before.as_ref().is_some_and(|before| before.connector.state == Shown::Failed);
-    let what = if include_tasks { Restart::Tasks { only_failed } } else { Restart::Connector };
-    if only_failed && !include_tasks && !failed {
-        // Nothing begins anew, nor leaves quarantine. What could not be restarted is refused all the same.
-        app.handle.check(&name, Command::Restart(what)).map_err(not_restarted)?;
-    } else {
-        tell_restart(&app, &name, what).await?;
-    }
+    let what = if include_tasks { Restart::Tasks { only_failed } } else { Restart::Connector { only_failed } };
+    tell_restart(&app, &name, what).await?;
     if !include_tasks && !only_failed {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -19,11 +19,14 @@ pub(super) struct Missing {
     since: BTreeMap<PluginKey, Instant>,
     /// Where plugins were when they were last seen.
     files: BTreeMap<PluginKey, PathBuf>,
+    /// Since when nothing is there at all.
+    all_since: Option<Instant>,
 }
 
 impl Missing {
     /// Takes note of what is there, and of what is not.
     pub(super) fn note(&mut self, loaded: &Loaded, missing: &BTreeSet<&PluginKey>, now: Instant) {
+        self.all_since = None;
         self.since.retain(|key, _| missing.contains(key));
         self.files.retain(|key, _| missing.contains(key));
         for key in missing {
@@ -31,6 +34,11 @@ impl Missing {
         }
         let there = loaded.iter().filter(|(key, _)| !missing.contains(key));
         self.files.extend(there.map(|(key, (file, _))| (key.clone(), file.clone())));
+    }
+
+    /// When the folder counts as empty, which it is now.
+    pub(super) fn all_gone_at(&mut self, now: Instant) -> Instant {
+        *self.all_since.get_or_insert(now) + AWAY_FOR
     }
 
     /// When it counts as taken away. One whose file holds another plugin by now does so at once.

@@ -132,6 +132,11 @@ impl Shown {
         Self { world: Arc::clone(&status.world), refused: status.refused.clone(), knows_all: status.knows_all }
     }
 
+    /// When something is to be done that may be done from a time on, and not while plugins are being loaded.
+    fn not_before(&self, time: Instant, now: Instant) -> Instant {
+        if self.knows_all { time } else { time.max(now + LOADING) }
+    }
+
     /// The status changes all the time, the plugins seldom.
     fn differs(&self, status: &Status) -> bool {
         !Arc::ptr_eq(&status.world, &self.world) || status.refused != self.refused
@@ -213,7 +218,12 @@ impl Sharing {
         let loaded = loaded(&shown.world);
         let local = self.delivered.with(&loaded).await;
         let taken_away = self.asked_for(&local, known);
+        let now = Instant::now();
         if local.is_empty() && self.agreed.iter().any(|(key, agreed)| agreed.is_some() && !taken_away.contains(key)) {
+            let due = shown.not_before(self.missing.all_gone_at(now), now);
+            if due > now {
+                return Outcome { due: Some(due), ..Outcome::default() };
+            }
             let folder = self.folder.display();
             warn!(%folder, "holds no plugin any more: it gets those of the worker group again; `sandbar plugins delete` takes one away");
         }
@@ -225,15 +235,13 @@ impl Sharing {
             |entry| entry.place.as_ref().is_none_or(|place| known.is_whole(entry.content.sha256, place)),
             self.started,
         );
-        let now = Instant::now();
         let withdrawn = acts.iter().filter(|(_, act)| *act == Act::Withdraw).map(|(key, _)| key).collect();
         self.missing.note(&loaded, &withdrawn, now);
         let round = Round { known, loaded: &loaded, local: &local };
         let (mut outcome, mut failing) = (Outcome::default(), BTreeSet::new());
         for (key, act) in &acts {
             if *act == Act::Withdraw && !taken_away.contains(key) {
-                let gone_at = self.missing.is_gone_at(key, &loaded, now);
-                let due = if shown.knows_all { gone_at } else { gone_at.max(now + LOADING) };
+                let due = shown.not_before(self.missing.is_gone_at(key, &loaded, now), now);
                 if due > now {
                     outcome.due = Some(outcome.due.map_or(due, |first| first.min(due)));
                     continue;
