@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -88,22 +89,38 @@ pub struct Running {
 
 /// Runs a worker until it is told to stop. Returns whether all tasks ended by themselves. `attend` is handed what is
 /// needed to watch it and to tell it what to do.
-pub async fn run(
+pub fn run<'a>(
     worker: Arc<WorkerConfig>,
     process: Process,
     stop: watch::Receiver<bool>,
-    attend: impl FnOnce(Running),
-) -> anyhow::Result<bool> {
-    run_on(worker, process, stop, attend, |broker| broker).await
+    attend: impl FnOnce(Running) + Send + 'a,
+) -> BoxFuture<'a, anyhow::Result<bool>> {
+    run_on(worker, process, stop, attend, |broker| broker)
 }
 
 /// The same, on what `wrap` makes of the broker: for tests, which put faults between the two.
-pub async fn run_on(
+pub fn run_on<'a>(
     worker: Arc<WorkerConfig>,
     process: Process,
     stop: watch::Receiver<bool>,
-    attend: impl FnOnce(Running),
-    wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+    attend: impl FnOnce(Running) + Send + 'a,
+    wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker> + Send + 'a,
+) -> BoxFuture<'a, anyhow::Result<bool>> {
+    // A future is compiled where it is first called by name: were it not here, each program would compile the host anew.
+    Box::pin(work(worker, process, stop, Box::new(attend), Box::new(wrap)))
+}
+
+/// What is done with a worker that runs.
+type Attend<'a> = Box<dyn FnOnce(Running) + Send + 'a>;
+/// What becomes of its broker.
+type Wrap<'a> = Box<dyn FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker> + Send + 'a>;
+
+async fn work(
+    worker: Arc<WorkerConfig>,
+    process: Process,
+    stop: watch::Receiver<bool>,
+    attend: Attend<'_>,
+    wrap: Wrap<'_>,
 ) -> anyhow::Result<bool> {
     // Files are told by their whole names, and told apart by them.
     let plugins =

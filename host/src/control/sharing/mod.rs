@@ -321,6 +321,7 @@ impl Sharing {
                 }
                 let by = known.get(key).map_or("", |entry| entry.worker.as_str());
                 info!(plugin = %key.name, version = %key.version, file = shown, by, "another worker took this plugin away");
+                self.agreed.insert(key.clone(), None);
             }
         }
         Ok(true)
