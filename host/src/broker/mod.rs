@@ -20,7 +20,7 @@ pub use own_topics::{OwnTopics, SLOTS_TOPIC, STATE_TOPIC_PREFIX};
 pub use types::{
     BatchLimits, CleanupPolicy, Commit, Consumed, Created, Input, Output, PartitionBatch, ReadFrom, ReadSpec,
     SessionSpec, SourceOffset, StateChange, StatePlace, StateScope, TopicInfo, TopicPartition, TopicPartitionOffset,
-    TopicSettings, Topics,
+    TopicSettings, Topics, whole_names,
 };
 
 /// A broker: where topics are, and where tasks open their sessions.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use regex::Regex;
 
 use crate::batch::Batch;
 
@@ -77,6 +78,11 @@ pub enum Topics {
     Names(Vec<String>),
     /// Every topic whose whole name matches this regular expression, those created later too.
     Pattern(String),
+}
+
+/// A pattern of topics as every broker has it: whole names match, whichever looks for them.
+pub fn whole_names(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{pattern})$"))
 }
 
 /// How a missing topic is created.

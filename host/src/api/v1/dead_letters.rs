@@ -17,7 +17,7 @@ use super::letters::{self, Letter, Place};
 use crate::api::app::App;
 use crate::api::error::{ApiError, Body, ErrorBody, Path, Query, count};
 use crate::batch::Batch;
-use crate::broker::{Output, StateChange, Topics};
+use crate::broker::{Output, StateChange, Topics, whole_names};
 use crate::config::keys;
 use crate::control::ConnectorStatus;
 use crate::task::CONTEXT_PREFIX;
@@ -197,8 +197,7 @@ impl Inputs {
     fn named(topics: &Topics) -> Result<Self, regex::Error> {
         Ok(match topics {
             Topics::Names(names) => Self::Names(names.clone()),
-            // The whole name matches, as brokers have it.
-            Topics::Pattern(pattern) => Self::Pattern(Regex::new(&format!("^(?:{pattern})$"))?),
+            Topics::Pattern(pattern) => Self::Pattern(whole_names(pattern)?),
         })
     }
 

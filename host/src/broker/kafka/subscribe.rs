@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 
 use super::admin::Admin;
-use crate::broker::{BrokerError, Topics};
+use crate::broker::{BrokerError, Topics, whole_names};
 
 /// How soon a topic that is created later is picked up. All patterns of a worker share one look at the cluster.
 pub(super) const PATTERN_REFRESH: Duration = Duration::from_secs(5);
@@ -90,6 +90,5 @@ pub(super) fn matching(admin: &Admin, pattern: &str, now: Instant) -> Result<Vec
 
 /// A pattern that matches whole names only.
 fn whole(pattern: &str) -> Result<Regex, BrokerError> {
-    Regex::new(&format!("^(?:{pattern})$"))
-        .map_err(|error| BrokerError::fatal(format!("read the topic pattern {pattern}"), error))
+    whole_names(pattern).map_err(|error| BrokerError::fatal(format!("read the topic pattern {pattern}"), error))
 }

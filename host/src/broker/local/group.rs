@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::broker::{TopicPartition, Topics};
+use crate::broker::{TopicPartition, Topics, whole_names};
 
 /// A member, unique in the process.
 pub(super) type MemberId = u64;
@@ -69,7 +69,7 @@ impl Subscription {
 
     /// A subscription to every topic whose whole name matches.
     pub(super) fn pattern(pattern: &str) -> Result<Self, regex::Error> {
-        Ok(Self::Pattern(Regex::new(&format!("^(?:{pattern})$"))?))
+        Ok(Self::Pattern(whole_names(pattern)?))
     }
 
     pub(super) fn matches(&self, topic: &str) -> bool {

@@ -1,10 +1,9 @@
 //! Which topics a connector reads and writes.
 
-use regex::Regex;
 use sandbar_abi::manifest::Kind;
 
 use super::DeadLetterSettings;
-use crate::broker::{OwnTopics, Topics};
+use crate::broker::{OwnTopics, Topics, whole_names};
 use crate::config::error::ErrorKind;
 use crate::config::keys;
 use crate::config::reader::Reader;
@@ -73,6 +72,6 @@ pub(super) fn check_written(
 fn reads(topics: &Topics, topic: &str) -> bool {
     match topics {
         Topics::Names(names) => names.iter().any(|name| name == topic),
-        Topics::Pattern(pattern) => Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(topic)),
+        Topics::Pattern(pattern) => whole_names(pattern).is_ok_and(|regex| regex.is_match(topic)),
     }
 }
