@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::built;
 use crate::contract::{Row, WITHIN, output, rows, within};
 use crate::logs;
+use crate::topics;
 
 /// How often the folder is looked through. Events may come late on a busy machine; tests do not wait for them.
 const SCAN: Duration = Duration::from_millis(20);
@@ -179,10 +180,12 @@ impl Worker {
     pub async fn read(&self, topic: &str, count: usize) -> Result<Vec<Row>> {
         let spec = ReadSpec { topic: topic.to_owned(), partitions: None, from: ReadFrom::Beginning };
         within(&format!("{count} records in {topic}"), async {
-            while self.broker.topics().await?.iter().all(|known| known.name != topic) {
+            let mut reader = loop {
+                if let Some(reader) = topics::opened(&*self.broker, spec.clone()).await? {
+                    break reader;
+                }
                 tokio::time::sleep(WAIT).await;
-            }
-            let mut reader = self.broker.reader(spec).await?;
+            };
             let mut all = Vec::new();
             while all.len() < count {
                 for batch in reader.next(LIMITS, WAIT).await? {

@@ -13,8 +13,8 @@ use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How long a line is waited for.
-const WITHIN: Duration = Duration::from_secs(30);
+use crate::wait;
+
 /// How often the log is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -49,9 +49,9 @@ pub async fn line(needles: &[&str]) -> Result<String> {
         if let Some(line) = lines(needles).pop() {
             return Ok(line);
         }
-        if started.elapsed() > WITHIN {
+        if started.elapsed() > wait::WITHIN {
             let near = lines(&needles[..needles.len().min(1)]);
-            bail!("no line with {needles:?} within {WITHIN:?}; with the first of them: {near:#?}");
+            bail!("no line with {needles:?} within {:?}; with the first of them: {near:#?}", wait::WITHIN);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use sandbar::batch::Batch;
 use sandbar::broker::{
-    BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, Reader, TopicSettings,
+    BatchLimits, Broker, BrokerError, BrokerErrorKind, Output, ReadFrom, ReadSpec, Reader, TopicSettings, Topics,
 };
 use sandbar_abi::{FrameBuilder, Record};
 
@@ -87,14 +87,27 @@ pub async fn for_each(
     Ok(())
 }
 
+/// A reader of a topic, if there is one to be read: not while it is missing, nor while it has no leader yet.
+pub async fn opened(broker: &dyn Broker, spec: ReadSpec) -> Result<Option<Box<dyn Reader>>> {
+    let topic = Topics::Names(vec![spec.topic.clone()]);
+    let reader = async {
+        let is_there = !broker.administration().ranges(&topic).await?.is_empty();
+        Ok(if is_there { Some(broker.reader(spec).await?) } else { None })
+    };
+    match reader.await {
+        Err(error) if is_retriable(&error) => Ok(None),
+        reader => reader,
+    }
+}
+
 /// Counts the committed records of a topic while they come.
 pub struct Counter(Box<dyn Reader>);
 
 impl Counter {
-    /// One that begins with the first record.
-    pub async fn open(broker: &dyn Broker, topic: &str) -> Result<Self> {
+    /// One that begins with the first record, once there is a topic.
+    pub async fn open(broker: &dyn Broker, topic: &str) -> Result<Option<Self>> {
         let spec = ReadSpec { topic: topic.to_owned(), partitions: None, from: ReadFrom::Beginning };
-        Ok(Self(broker.reader(spec).await?))
+        Ok(opened(broker, spec).await?.map(Self))
     }
 
     /// How many records there are that it has not counted yet; waits a little for some.
@@ -118,7 +131,8 @@ pub async fn read(broker: &dyn Broker, topic: &str) -> Result<Vec<Row>> {
 
 /// Whether there is such a topic.
 pub async fn exists(broker: &dyn Broker, topic: &str) -> Result<bool> {
-    Ok(broker.topics().await?.iter().any(|info| info.name == topic))
+    let topic = Topics::Names(vec![topic.to_owned()]);
+    Ok(!broker.administration().ranges(&topic).await?.is_empty())
 }
 
 /// Reads the topic until it holds so many records, and returns all of them. More than that is an error.
@@ -136,6 +150,7 @@ pub async fn read_until(broker: &dyn Broker, topic: &str, count: usize) -> Resul
     Ok(rows)
 }
 
+/// Whether a broker's error may be gone the next time.
 fn is_retriable(error: &anyhow::Error) -> bool {
     error.downcast_ref::<BrokerError>().is_some_and(|error| error.kind == BrokerErrorKind::Retriable)
 }

@@ -100,7 +100,13 @@ impl Chains {
                 Ok(Seen::when(has_ended && status["connector"]["state"] == "STOPPED", || status.to_string()))
             })
             .await?;
-            let offsets = rest.get(&format!("/connectors/{}/offsets", chain.source)).await?.expect(200)?;
+            let offsets = wait::until(&format!("it is known where {} stands", chain.source), REST, async || {
+                let answer = rest.get(&format!("/connectors/{}/offsets", chain.source)).await?;
+                // The topic of offsets is read to its end: not before a transaction is over that others left in it.
+                let is_known = answer.status != 503;
+                Ok(if is_known { Seen::Done(answer.expect(200)?) } else { Seen::NotYet(format!("{answer:?}")) })
+            })
+            .await?;
             let next = offsets["offsets"][0]["offset"]["seq"].as_u64().with_context(|| offsets.to_string())?;
             made.push(u32::try_from(next)?);
         }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use sandbar::broker::Broker;
 use serde_json::json;
 
 use super::{Scale, Victim};
@@ -77,11 +78,26 @@ impl Load {
         host.committed(&self.count)
     }
 
+    /// Waits until the transform has written, as one that is about to disturb it wants it to.
+    pub async fn until_flowing(&self, home: &Home) -> Result<()> {
+        let broker = home.broker().await?;
+        self.reader(&*broker).await.map(drop)
+    }
+
+    /// A reader of what the transform writes, once there is some: the topic comes with the first of it.
+    async fn reader(&self, broker: &dyn Broker) -> Result<topics::Counter> {
+        wait::until("the first records came through", REST, async || {
+            let reader = topics::Counter::open(broker, &self.counts).await?;
+            Ok(reader.map_or_else(|| Seen::NotYet("nothing is written yet".to_owned()), Seen::Done))
+        })
+        .await
+    }
+
     /// Waits until every record has come out of the transform, as a reader of committed records sees it.
     pub async fn finish(&self, home: &Home, hosts: &mut [&mut Victim]) -> Result<()> {
         let broker = home.broker().await?;
         let mut counted = 0;
-        let mut reader = topics::Counter::open(&*broker, &self.counts).await?;
+        let mut reader = self.reader(&*broker).await?;
         wait::until("all records came through", REST, async || {
             for host in hosts.iter_mut() {
                 ensure!(host.ended()?.is_none(), "a host ended");

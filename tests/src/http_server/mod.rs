@@ -5,7 +5,6 @@ mod reply;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -19,11 +18,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::wait;
+
 pub use authority::Authority;
 pub use reply::Reply;
-
-/// How long a condition is waited for.
-const WITHIN: Duration = Duration::from_secs(30);
 
 /// A server that answers until it is dropped.
 pub struct HttpServer {
@@ -157,7 +155,7 @@ impl HttpServer {
     /// Waits until so many requests have come, and returns them.
     pub async fn wait_asked(&self, count: usize) -> Result<Vec<Asked>> {
         let mut counts = self.shared.count.subscribe();
-        let come = tokio::time::timeout(WITHIN, counts.wait_for(|seen| *seen >= count)).await;
+        let come = tokio::time::timeout(wait::WITHIN, counts.wait_for(|seen| *seen >= count)).await;
         come.with_context(|| format!("{count} requests; there were {}", self.asked().len()))??;
         Ok(self.asked())
     }
@@ -165,7 +163,7 @@ impl HttpServer {
     /// Waits until so many connections have ended.
     pub async fn wait_closed(&self, count: usize) -> Result<()> {
         let mut connections = self.shared.connections.subscribe();
-        let closed = tokio::time::timeout(WITHIN, connections.wait_for(|seen| seen.closed >= count)).await;
+        let closed = tokio::time::timeout(wait::WITHIN, connections.wait_for(|seen| seen.closed >= count)).await;
         closed.with_context(|| format!("{count} connections that ended; there were {:?}", self.connections()))??;
         Ok(())
     }

@@ -13,6 +13,7 @@ use sandbar::broker::{
     TopicPartition,
 };
 use sandbar_tests::contract::{Fixture, Row, Task, output};
+use sandbar_tests::wait::{self, Seen};
 
 /// A broker whose offsets lie in a topic of this test alone, and that topic.
 async fn fixture() -> Result<Option<(Fixture, String)>> {
@@ -182,20 +183,22 @@ async fn what_was_aborted_is_not_loaded() -> Result<()> {
     let written = async |topic: &str| -> Result<i64> {
         Ok(info(&fixture, topic).await?.partitions.iter().map(|(_, end)| end).sum())
     };
-    let before = (written(&topic).await?, written(&state_topic).await?);
+    let written = async || anyhow::Ok((written(&topic).await?, written(&state_topic).await?));
+    let before = written().await?;
 
     let large = output(&out, |frame| {
         frame.record(None, Some(&vec![0; 2_000_000]));
     })?;
-    task.session.stage(large).await?;
-    let refused = task.session.commit(commit(r#"{"line":2}"#, "2")).await.err().context("the cluster took it")?;
-    assert_eq!(refused.kind, BrokerErrorKind::Abortable, "{refused}");
-    task.abort().await?;
-    let after = (written(&topic).await?, written(&state_topic).await?);
-    ensure!(
-        after.0 > before.0 && after.1 > before.1,
-        "nothing was written that could be aborted: {before:?}, {after:?}"
-    );
+    wait::until("something is written that is aborted", wait::WITHIN, async || {
+        task.session.stage(large.clone()).await?;
+        let refused = task.session.commit(commit(r#"{"line":2}"#, "2")).await.err().context("the cluster took it")?;
+        assert_eq!(refused.kind, BrokerErrorKind::Abortable, "{refused}");
+        task.abort().await?;
+        // Where the refusal came first, nothing else of the transaction was sent.
+        let after = written().await?;
+        Ok(Seen::when(after.0 > before.0 && after.1 > before.1, || format!("{before:?}, {after:?}")))
+    })
+    .await?;
     task.close().await?;
 
     let mut task = Task::open(&fixture, fixture.source("unlucky")).await?;

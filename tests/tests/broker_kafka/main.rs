@@ -3,6 +3,7 @@
 
 mod contract;
 mod formats;
+mod growing;
 mod membership;
 mod restarted;
 mod sessions;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sandbar::broker::kafka::{KafkaBroker, KafkaOptions};
-use sandbar::broker::{Broker as _, Commit, SessionSpec, SourceOffset, TopicSettings};
+use sandbar::broker::{Broker as _, BrokerErrorKind, Commit, SessionSpec, SourceOffset, TopicSettings};
 use sandbar_tests::own_kafka::OwnKafka;
+use sandbar_tests::wait::{self, Seen};
 
 fn spec() -> SessionSpec {
     SessionSpec {
@@ -39,7 +40,12 @@ async fn offsets_are_loaded_after_a_restart() -> Result<()> {
     // Partitions have leaders of another epoch now, which the broker's client has not heard of.
     kafka.halt()?;
     kafka.revive()?;
-    let mut session = broker.session(spec()).await?;
+    // It may take a while to know its transactions again.
+    let mut session = wait::until("a session opens", wait::WITHIN, async || match broker.session(spec()).await {
+        Err(error) if error.kind == BrokerErrorKind::Retriable => Ok(Seen::NotYet(error.to_string())),
+        session => Ok(Seen::Done(session?)),
+    })
+    .await?;
     let after = session.load_offsets().await?;
     ensure!(after == before, "{after:?}");
     session.close().await?;

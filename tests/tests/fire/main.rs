@@ -2,6 +2,7 @@
 //! nothing doubled, the state is right. `make fire` runs it at full size; see docs/testing.md.
 
 mod disk;
+mod guest;
 mod kills;
 mod outages;
 mod poison;

@@ -2,20 +2,19 @@
 //! or one of the two goes, in good order, killed, or standing still for longer than its group waits, and comes back under
 //! its own name or a new one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sandbar::broker::partitioner::partition_of_key;
-use sandbar::broker::{Input, SessionSpec, TopicSettings, Topics};
 use sandbar_tests::chance::Chance;
-use sandbar_tests::contract::{Fixture, Task};
+use sandbar_tests::contract::Fixture;
 use sandbar_tests::fire::{self, Ended, Load, Scale, Victim};
 use sandbar_tests::scenario::Home;
 use sandbar_tests::wait::{self, Seen};
 use serde_json::Value;
 
 use crate::HOST;
+use crate::guest::Guest;
 
 const SMALL: Scale = Scale { records: 160_000, faults: 4 };
 const FULL: Scale = Scale { records: 2_000_000, faults: 60 };
@@ -25,8 +24,6 @@ const SMALL_MOVES: Scale = Scale { records: 80_000, faults: 4 };
 const RATE: u32 = 4_000;
 /// From one move to the next.
 const EVERY: Duration = Duration::from_secs(5);
-/// Longer than the group waits for a worker, which is 10 seconds.
-const STILL: Duration = Duration::from_secs(13);
 /// The slots of a group.
 const SLOTS: usize = 60;
 
@@ -84,11 +81,11 @@ impl Worker {
         .await
     }
 
-    /// Stands still until its tasks run elsewhere, and finds out.
-    async fn freeze(&self, home: &Home) -> Result<()> {
+    /// Stands still until the other one of the group has all slots, and finds out.
+    async fn freeze(&self, home: &Home, other: &Self) -> Result<()> {
         let before = home.log_of(&self.name).length();
         self.process.freeze(true)?;
-        tokio::time::sleep(STILL).await;
+        other.until_shared(home, 1).await?;
         self.process.freeze(false)?;
         let missed = "the worker group went on without this worker";
         home.log_of(&self.name).until(before, missed, "").await.map(drop)
@@ -106,16 +103,15 @@ async fn two(home: &Home, brokers: &str) -> Result<[Worker; 2]> {
 async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
     let workers = two(home, brokers).await?;
     let fixture = Fixture::new(home.broker().await?);
-    let mut guest = Task::open(&fixture, guest_of(home)).await?;
-    guest.until_owned(SLOTS / 3).await?;
-    let takes = |guest: &Task, slot: i32| guest.owned.iter().any(|place| place.partition == slot);
-    let source = (0..).map(|nth| format!("lines{nth}"));
-    let source = source.into_iter().find(|what| takes(&guest, source_slot(&home.name(what)))).context("a name")?;
-    guest.close().await?;
+    let guest = Guest::come(home, &fixture, SLOTS / 3).await?;
+    let mut sources = (0..).map(|nth| format!("lines{nth}"));
+    let source = sources.find(|what| guest.holds(source_slot(&home.name(what)))).context("a name")?;
+    guest.go().await?;
     until_shared(home, &workers, 2).await?;
 
     let load = Load::define_as(home, &source, scale, RATE)?;
-    let (mut guest, mut taken): (Option<Task>, u32) = (None, 0);
+    load.until_flowing(home).await?;
+    let (mut guest, mut taken): (Option<Guest>, u32) = (None, 0);
     let mut ticks = tokio::time::interval(EVERY);
     let mut longest = Duration::ZERO;
     for nth in 0..scale.faults {
@@ -123,13 +119,12 @@ async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
         let came = ticks.tick().await;
         guest = match guest {
             None => {
-                let mut guest = Task::open(&fixture, guest_of(home)).await?;
-                guest.until_owned(SLOTS / 3).await.with_context(|| format!("move {nth}"))?;
-                taken += u32::from(takes(&guest, source_slot(&home.name(&source))));
+                let guest = Guest::come(home, &fixture, SLOTS / 3).await.with_context(|| format!("move {nth}"))?;
+                taken += u32::from(guest.holds(source_slot(&home.name(&source))));
                 Some(guest)
             }
             Some(guest) => {
-                guest.close().await?;
+                guest.go().await.with_context(|| format!("move {nth}"))?;
                 None
             }
         };
@@ -137,7 +132,7 @@ async fn slots_move(home: &Home, brokers: &str, scale: Scale) -> Result<()> {
         longest = longest.max(came.elapsed());
     }
     if let Some(guest) = guest {
-        guest.close().await?;
+        guest.go().await?;
     }
     println!(
         "{} records, slots moved {} times, each within {longest:.1?}; the source was taken away {taken} times",
@@ -152,25 +147,10 @@ fn source_slot(connector: &str) -> i32 {
     partition_of_key(connector.as_bytes(), SLOTS as i32)
 }
 
-fn guest_of(home: &Home) -> SessionSpec {
-    SessionSpec {
-        worker_group: home.name("guests"),
-        connector: home.name("guest"),
-        task: 0,
-        input: Some(Input {
-            group: format!("sandbar-workers-{}", home.name("workers")),
-            topics: Topics::Names(vec!["sandbar-slots".to_owned()]),
-        }),
-        topic_settings: TopicSettings::default(),
-        consumer_overrides: BTreeMap::new(),
-        producer_overrides: BTreeMap::new(),
-        transaction_timeout: Duration::from_secs(10),
-    }
-}
-
 async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance) -> Result<()> {
     let load = Load::define(home, scale, RATE)?;
     let mut workers = two(home, brokers).await?;
+    load.until_flowing(home).await?;
     for nth in 0..scale.faults as usize {
         // The time itself is what is tested here: tasks move while records flow.
         tokio::time::sleep(EVERY).await;
@@ -195,7 +175,7 @@ async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance)
             Going::Freeze => {
                 // A group that is about to deal waits longer than one that has.
                 until_shared(home, &workers, 2).await.with_context(|| format!("move {nth}"))?;
-                workers[who].freeze(home).await.with_context(|| format!("move {nth}"))?;
+                workers[who].freeze(home, &workers[1 - who]).await.with_context(|| format!("move {nth}"))?;
                 continue;
             }
         };

@@ -8,13 +8,11 @@ use sandbar::control::{ConnectorState, ConnectorStatus};
 use sandbar_tests::in_process::{Worker, config, example};
 use sandbar_tests::logs;
 
-/// How long a task may make no progress here.
-const PATIENCE: Duration = Duration::from_millis(300);
-
-async fn worker() -> Result<Worker> {
+/// One whose tasks may make no progress for so long.
+async fn worker(patience: Duration) -> Result<Worker> {
     let folder = Arc::new(tempfile::tempdir()?);
     let mut worker = config(folder.path());
-    worker.stall_timeout = PATIENCE;
+    worker.stall_timeout = patience;
     let worker = Worker::start_with(folder, worker).await?;
     worker.put("faulty.wasm", &example("faulty")?)?;
     Ok(worker)
@@ -28,7 +26,7 @@ fn faulty<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_cannot_write_is_stalled_until_it_can() -> Result<()> {
-    let mut worker = worker().await?;
+    let mut worker = worker(Duration::from_millis(300)).await?;
     let stuck = [("connector.type", "sink"), ("topics", "in"), ("mode", "retryable"), ("times", "25")];
     worker.define("stuck", &faulty(&stuck))?;
     worker.wait("stuck", |c| c.state == ConnectorState::Running).await?;
@@ -46,7 +44,8 @@ async fn a_sink_that_cannot_write_is_stalled_until_it_can() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_nothing_to_do_runs() -> Result<()> {
-    let mut worker = worker().await?;
+    // Long enough to start in.
+    let mut worker = worker(Duration::from_secs(3)).await?;
     let source = [("connector.type", "source"), ("topic", "out"), ("mode", "idle"), ("poll.interval.ms", "3600000")];
     worker.define("idle-source", &faulty(&source))?;
     worker.define("idle-sink", &faulty(&[("connector.type", "sink"), ("topics", "in")]))?;

@@ -53,7 +53,7 @@ impl Served {
             served.worker.put(&format!("{name}.wasm"), &example(name)?)?;
         }
         let count = plugins.len();
-        served.worker.status(|status| status.world.registry.iter().count() == count).await?;
+        served.worker.status(|status| status.ready && status.world.registry.iter().count() == count).await?;
         Ok(served)
     }
 

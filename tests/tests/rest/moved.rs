@@ -98,6 +98,12 @@ impl Moved {
     /// Waits until the topic holds so many records, stops the connector, and returns where it stands.
     async fn read_and_stop(&self, rest: &Rest, records: usize) -> Result<Value> {
         self.worker.read(&self.name, records).await.with_context(|| format!("{records} records"))?;
+        let length = std::fs::metadata(&self.file)?.len();
+        wait::until("it has committed all it read", wait::WITHIN, async || {
+            let place = self.place(rest).await?;
+            Ok(Seen::when(place[0]["offset"]["position"] == length, || place.to_string()))
+        })
+        .await?;
         let (stop, status) = (format!("/connectors/{}/stop", self.name), format!("/connectors/{}/status", self.name));
         rest.send(Method::PUT, &stop, None).await?.expect(204)?;
         wait::until("it has stopped", wait::WITHIN, async || {

@@ -1,6 +1,6 @@
 //! Offsets: looked at, altered and reset, of sources and of what reads topics.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use hyper::Method;
 use sandbar::control::ConnectorState;
 use serde_json::{Value, json};
@@ -94,6 +94,18 @@ async fn what_reads_topics_goes_on_where_it_is_told_to() -> Result<()> {
     ] {
         alter(&wrong).await?.refusal(400)?;
     }
+    // Where there is nothing to read; what is right beside it stays undone.
+    for (topic, partition, why) in
+        [("quiet", 7, "no partition 7 of topic quiet, which has 1"), ("none", 0, "no topic none")]
+    {
+        let nowhere =
+            json!({"partition": {"kafka_topic": topic, "kafka_partition": partition}, "offset": {"kafka_offset": 1}});
+        let mut both = at(json!({"kafka_offset": 1}));
+        both["offsets"].as_array_mut().context("a list")?.push(nowhere);
+        let refused = alter(&both).await?.refusal(400)?;
+        ensure!(refused.contains(why), "{refused}");
+    }
+    ensure!(offsets().await? == at(json!({"kafka_offset": 3})), "{}", offsets().await?);
     ensure!(rest.get("/connectors/nobody/offsets").await?.refusal(404)? == "Connector nobody not found");
     Ok(())
 }

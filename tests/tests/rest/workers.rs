@@ -90,6 +90,7 @@ async fn any_worker_answers_for_all() -> Result<()> {
         })
         .await?;
         until(rest, "/health", "it is in its group", |health| health["status"] == "healthy").await?;
+        until(rest, "/v1/status", "it holds its share of the slots", |all| all["worker"]["slots"] == 30).await?;
     }
     let (quiet, loud) = (format!("{group}-quiet"), format!("{group}-loud"));
     first.write(&quiet, &["a"]).await?;
@@ -122,9 +123,8 @@ async fn any_worker_answers_for_all() -> Result<()> {
         .await?;
         for task in seen["tasks"].as_array().into_iter().flatten() {
             let path = format!("/v1/connectors/shout/tasks/{}", task["id"]);
-            let trace = rest.get(&format!("{path}/trace")).await?.expect(200)?;
-            ensure!(trace["state"] == "RUNNING", "{trace}");
-            ensure!(rest.get(&format!("{path}/logs")).await?.expect(200)?["lines"].is_array());
+            until(rest, &format!("{path}/trace"), "it runs", |trace| trace["state"] == "RUNNING").await?;
+            until(rest, &format!("{path}/logs"), "it has lines", |logs| logs["lines"].is_array()).await?;
         }
     }
 

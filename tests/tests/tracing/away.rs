@@ -1,10 +1,13 @@
 //! A collector that is away, or refuses, costs spans and nothing else; what lets the host in there is shown nowhere.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Result, ensure};
 use sandbar::control::ConnectorState;
 use sandbar_tests::http_server::{HttpServer, Reply};
 use sandbar_tests::logs;
 use sandbar_tests::wait::{Seen, WITHIN, until};
+use tokio::net::TcpSocket;
 
 use crate::Traced;
 
@@ -27,8 +30,10 @@ async fn dropped(traced: &Traced) -> Result<()> {
 
 #[tokio::test]
 async fn a_collector_that_is_away_costs_no_record() -> Result<()> {
-    // A port that nobody listens on: it was free a moment ago.
-    let origin = HttpServer::start(|_| Reply::status(200)).await?.origin();
+    // A port that is held, and that nobody listens on.
+    let held = TcpSocket::new_v4()?;
+    held.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let origin = format!("http://{}", held.local_addr()?);
     let mut traced = Traced::start(&format!("endpoint = \"{origin}\""), &["datagen"]).await?;
     let mut source = SOURCE;
     source[1].1 = "away";

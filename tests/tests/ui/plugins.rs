@@ -59,10 +59,10 @@ async fn a_plugin_that_is_dropped_on_the_page_is_uploaded() -> Result<()> {
         browser.see(&id("drop-overlay")).await?;
         browser.shot("above").await?;
         drop_file(browser, "new.wasm", &bytes, &["drop"]).await?;
-        // The page goes to the plugins by itself.
-        browser.see(&version_of(name, version)).await?;
+        // What is told goes again after seconds. The page goes to the plugins by itself.
         let told = format!("new.wasm is uploaded: plugin {name}");
         browser.text(&id("toasts"), |text| text.contains(&told)).await?;
+        browser.see(&version_of(name, version)).await?;
         browser.shot("uploaded").await
     })
     .await
