@@ -1,6 +1,6 @@
 //! Where a connector stands: look, and while it is stopped, alter and reset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::api::app::App;
 use crate::api::error::{ApiError, Body, ErrorBody, Path};
-use crate::broker::{BrokerError, BrokerErrorKind, Commit, Input, SessionSpec, SourceOffset, TopicPartition};
+use crate::broker::{BrokerError, BrokerErrorKind, Commit, Input, SessionSpec, SourceOffset, TopicPartition, Topics};
 use crate::config::{ConnectorSettings, InitialState};
 use crate::control::ConnectorStatus;
 
@@ -75,7 +75,7 @@ pub(in crate::api) async fn get(
 #[utoipa::path(patch, path = "/connectors/{connector}/offsets", tag = "connect",
     params(("connector" = String, Path)), request_body = ConnectorOffsets, responses(
         (status = 200, body = Message),
-        (status = 400, body = ErrorBody, description = "It is not stopped, or these are no offsets of its"),
+        (status = 400, body = ErrorBody, description = "It is not stopped, these are no offsets of its, or there is no such partition"),
         (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "Its plugin is not there"),
         (status = 503, body = ErrorBody, description = "The broker does not answer"),
@@ -85,13 +85,14 @@ pub(in crate::api) async fn alter(
     Path(name): Path<String>,
     Body(request): Body<ConnectorOffsets>,
 ) -> Result<Json<Message>, ApiError> {
-    let connector = stopped(&app, &name)?;
     if request.offsets.is_empty() {
         return Err(ApiError::bad_request("Partitions / offsets need to be provided for an alter offsets request"));
     }
+    let connector = stopped(&app, &name)?;
     match input(&connector)? {
         Some(input) => {
-            let offsets = request.offsets.into_iter().map(read_sink).collect::<Result<_, _>>()?;
+            let offsets = request.offsets.into_iter().map(read_sink).collect::<Result<Vec<_>, _>>()?;
+            all_exist(&app, &offsets).await?;
             set_group(&app, &name, &input, offsets).await?;
         }
         None => {
@@ -146,6 +147,27 @@ fn stopped(app: &App, name: &str) -> Result<ConnectorStatus, ApiError> {
 fn input(connector: &ConnectorStatus) -> Result<Option<Input>, ApiError> {
     let unknown = || ApiError::conflict(format!("the plugin of connector {} is not there", connector.name));
     connector.settings.as_deref().map(ConnectorSettings::input).ok_or_else(unknown)
+}
+
+/// Refuses to have a group stand in partitions that are not there. It may be forgotten where it stood in one that was.
+async fn all_exist(app: &App, offsets: &[(TopicPartition, Option<i64>)]) -> Result<(), ApiError> {
+    let set = || offsets.iter().filter(|(_, offset)| offset.is_some()).map(|(partition, _)| partition);
+    let topics: BTreeSet<&str> = set().map(|partition| &*partition.topic).collect();
+    let topics = Topics::Names(topics.into_iter().map(str::to_owned).collect());
+    let there: HashSet<TopicPartition> =
+        app.broker.administration().ranges(&topics).await?.into_iter().map(|(partition, _)| partition).collect();
+    match set().find(|partition| !there.contains(partition)) {
+        None => Ok(()),
+        Some(missing) => {
+            Err(ApiError::bad_request(match there.iter().filter(|other| other.topic == missing.topic).count() {
+                0 => format!("Cannot alter offsets: there is no topic {}", missing.topic),
+                count => format!(
+                    "Cannot alter offsets: there is no partition {} of topic {}, which has {count}",
+                    missing.partition, missing.topic
+                ),
+            }))
+        }
+    }
 }
 
 async fn set_group(

@@ -72,7 +72,15 @@ impl Admin {
         Ok(count)
     }
 
-    /// The same of a topic that must not be taken for empty where it only seems to be missing: that a topic is gone which
+    /// The same as it is now: a topic may have grown since. Where records go stays as it is in memory.
+    pub fn partitions_now(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
+        if !is_legal_name(topic) {
+            return Ok(None);
+        }
+        Ok(self.look(topic)?.map(|(count, _)| count))
+    }
+
+    /// From memory, of a topic that must not be taken for empty where it only seems to be missing: that a topic is gone which
     /// was seen before is an error.
     pub fn lasting_partitions(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
         let count = self.partitions(topic)?;

@@ -26,7 +26,7 @@ pub(super) fn committed(
     let operation = format!("look up where group {group} stands");
     let mut list = TopicPartitionList::new();
     for name in &names(admin, topics)? {
-        if let Some(count) = admin.partitions(name)?.filter(|count| *count > 0) {
+        if let Some(count) = admin.partitions_now(name)?.filter(|count| *count > 0) {
             list.add_partition_range(name, 0, count - 1);
         }
     }

@@ -117,7 +117,7 @@ impl Administration for KafkaBroker {
         blocking(move || {
             let mut all = Vec::new();
             for name in groups::names(&admin, &topics)? {
-                let Some(count) = admin.partitions(&name)? else { continue };
+                let Some(count) = admin.partitions_now(&name)? else { continue };
                 let partitions: Vec<i32> = (0..count).collect();
                 let ranges = admin.ranges(&name, &partitions)?;
                 all.extend(
