@@ -14,7 +14,10 @@ impl Supervisor {
     pub(super) fn take_in(&mut self, news: Stored) {
         self.world = None;
         match news {
-            Stored::Restored(configs) => self.restored(configs),
+            Stored::Restored(whole) => {
+                self.restored(whole.configs);
+                self.waiting.extend(whole.writers);
+            }
             Stored::Changed { entries, writers } => {
                 for entry in entries {
                     self.take_in_entry(entry);

@@ -25,8 +25,8 @@ pub(super) const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Dura
 
 /// What is known of the topic.
 pub enum Stored {
-    /// It has been read whole: this is what it says.
-    Restored(Configs),
+    /// It has been read whole.
+    Restored(Whole),
     /// It says more.
     Changed {
         /// What, in order.
@@ -38,15 +38,24 @@ pub enum Stored {
     Unavailable(String),
 }
 
+/// What the topic says when it is read from its beginning to its end.
+#[derive(Default)]
+pub struct Whole {
+    /// What it says.
+    pub configs: Configs,
+    /// To be told once that was taken in: those of this worker who wrote some of it.
+    pub writers: Vec<oneshot::Sender<()>>,
+}
+
 /// Follows the topic until nobody listens any more.
 pub(super) async fn follow(broker: Arc<dyn Broker>, place: Place, pending: Arc<Pending>, news: mpsc::Sender<Stored>) {
     let _ended = Ended(Arc::clone(&pending));
     let mut again = Backoff::new(AGAIN.0, AGAIN.1);
-    let (mut configs, mut next) = (Some(Configs::default()), 0);
+    let (mut whole, mut next) = (Some(Whole::default()), 0);
     loop {
         let error = match open(&*broker, &place, next).await {
             Ok(reader) => {
-                let followed = read(reader, &mut configs, &mut next, &pending, &news, &mut again).await;
+                let followed = read(reader, &mut whole, &mut next, &pending, &news, &mut again).await;
                 let Err(error) = followed else { return };
                 error
             }
@@ -89,14 +98,14 @@ pub(super) async fn open(broker: &dyn Broker, place: &Place, next: i64) -> Resul
 /// Reads until it fails. Returns an error, or that nobody listens any more.
 async fn read(
     mut reader: Box<dyn Reader>,
-    configs: &mut Option<Configs>,
+    whole: &mut Option<Whole>,
     next: &mut i64,
     pending: &Pending,
     news: &mpsc::Sender<Stored>,
     again: &mut Backoff,
 ) -> Result<(), BrokerError> {
     loop {
-        let wait = match &configs {
+        let wait = match &whole {
             // An empty topic is at its end from the start.
             Some(_) if reader.at_end() => Duration::ZERO,
             // What is left at the end may be nothing but gaps.
@@ -113,15 +122,14 @@ async fn read(
             }
             *next = batch.next_offset;
         }
-        let told = match configs.take() {
+        let told = match whole.take() {
             Some(mut all) => {
-                entries.into_iter().for_each(|entry| all.apply(entry));
+                entries.into_iter().for_each(|entry| all.configs.apply(entry));
+                all.writers.extend(writers);
                 if reader.at_end() {
-                    // Whoever wrote before that was to be taken in with the rest.
-                    drop(writers);
                     news.send(Stored::Restored(all)).await
                 } else {
-                    *configs = Some(all);
+                    *whole = Some(all);
                     Ok(())
                 }
             }
