@@ -10,6 +10,7 @@ use std::time::Duration;
 use sandbar_abi::FrameBuilder;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::task::{JoinError, spawn_blocking};
 use tracing::warn;
 
 use super::Place;
@@ -60,6 +61,9 @@ pub enum FetchError {
     /// The topic cannot be read.
     #[error("{0}")]
     Broker(#[from] BrokerError),
+    /// This process is about to end.
+    #[error("{0}")]
+    Aborted(#[from] JoinError),
     /// Somebody has to write it again.
     #[error("pieces of it are missing")]
     Incomplete,
@@ -286,8 +290,13 @@ impl PluginTopic {
             }
             wasm = chunks.into_values().collect::<Vec<_>>().concat();
         }
-        let (found, expected) = (Digest::of(&wasm), sha256);
-        if found == expected { Ok(wasm) } else { Err(FetchError::Corrupt { found, expected }) }
+        // Many megabytes of it: not where other tasks wait.
+        let (wasm, found) = spawn_blocking(move || {
+            let found = Digest::of(&wasm);
+            (wasm, found)
+        })
+        .await?;
+        if found == sha256 { Ok(wasm) } else { Err(FetchError::Corrupt { found, expected: sha256 }) }
     }
 
     /// Says nothing of a plugin any more.
