@@ -25,8 +25,10 @@ use super::stall::Impatient;
 
 /// The largest head of a request, in bytes: several times a token and a path with two names.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long to listen after the last answer to a client that still sends: else what it has not read is lost to it.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long to listen after the last answer to a client that still sends, in all and without a byte of it: else what it
+/// has not read is lost to it.
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_GAP: Duration = Duration::from_secs(2);
 
 /// Answers what comes over a connection, until either end has enough. When the host stops, what was begun is finished.
 pub(super) async fn serve<S>(stream: S, visit: Visit, routes: Guarded, options: &ListenOptions)
@@ -66,7 +68,7 @@ where
                 // Between two requests there is no answer that the other end might not have read.
                 if poll_fn(|cx| connection.poll_without_shutdown(cx)).now_or_never().is_some() {
                     let mut stream = connection.into_parts().io.into_inner();
-                    let _ = timeout(LINGER, stream.shutdown()).await;
+                    let _ = timeout(LINGER_GAP, stream.shutdown()).await;
                     return;
                 }
             }
@@ -85,8 +87,8 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>
 pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut unread = [0; 4096];
     let heard_out = async {
-        stream.shutdown().await?;
-        while stream.read(&mut unread).await? > 0 {}
+        timeout(LINGER_GAP, stream.shutdown()).await??;
+        while timeout(LINGER_GAP, stream.read(&mut unread)).await?? > 0 {}
         std::io::Result::Ok(())
     };
     // Whatever becomes of it, the connection ends.
