@@ -26,6 +26,7 @@ mod tracing_env;
 mod tree;
 mod trust;
 mod worker;
+mod worker_keys;
 
 pub use connector::{
     CommitSettings, ConnectorSettings, DeadLetterSettings, ErrorSettings, Grants, HttpSettings, InjectSettings,

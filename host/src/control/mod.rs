@@ -6,6 +6,7 @@
 mod commands;
 mod connector;
 mod definitions;
+mod ends;
 mod folder;
 mod forgotten;
 mod keeping;

@@ -5,6 +5,8 @@
 //! [`Exporting`], sends them by OTLP. What is traced, and what spans are called, is not known here.
 
 mod export;
+#[cfg(test)]
+mod export_tests;
 mod over_http;
 mod queue;
 mod sampling;

@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
@@ -22,7 +20,7 @@ use super::context::{Context, Owner, lock};
 use super::ends::ends;
 use super::errors::broker_error;
 use super::subscribe::PATTERN_REFRESH;
-use crate::broker::{BrokerError, BrokerErrorKind, CleanupPolicy, Created, TopicInfo, TopicSettings};
+use crate::broker::{BrokerError, BrokerErrorKind, Created, TopicSettings};
 
 /// How long one question to the cluster may take: with the time to open a producer it stays below 15 seconds.
 pub(super) const ASK_WITHIN: Duration = Duration::from_secs(6);
@@ -32,8 +30,6 @@ const CREATE_WITHIN: Duration = Duration::from_secs(10);
 const LEADER_PAUSE: Duration = Duration::from_millis(20);
 /// librdkafka's events (log lines, errors) that are served before a question; they only wait for the next one.
 const EVENTS_SERVED: usize = 256;
-/// Names of Kafka's own topics begin with this.
-const INTERNAL: &str = "__";
 
 /// A client outside any group.
 pub(super) type Probe = BaseConsumer<Context<()>>;
@@ -192,68 +188,6 @@ impl Admin {
         id.ok_or_else(|| BrokerError::retriable("ask which cluster it is", "the cluster does not answer"))
     }
 
-    /// All topics but Kafka's own.
-    pub async fn topics(self: &Arc<Self>) -> Result<Vec<TopicInfo>, BrokerError> {
-        let admin = Arc::clone(self);
-        let mut topics = blocking(move || admin.with_ranges()).await?;
-        if topics.is_empty() {
-            return Ok(topics);
-        }
-        let operation = "describe the topics";
-        let client = self.client(operation).await?;
-        let names: Vec<String> = topics.iter().map(|info| info.name.clone()).collect();
-        let resources: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let described =
-            client.describe_configs(&resources, &options()).await.map_err(|error| broker_error(operation, &error))?;
-        dispose(client);
-        let mut policies = HashMap::new();
-        // A topic that may not be described, or that went away meanwhile, is listed without its policy.
-        for resource in described.into_iter().flatten() {
-            let policy = resource.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
-            if let (Some(policy), OwnedResourceSpecifier::Topic(name)) = (policy, &resource.specifier) {
-                policies.insert(name.clone(), CleanupPolicy::from_name(policy));
-            }
-        }
-        for info in &mut topics {
-            info.cleanup_policy = policies.remove(&info.name).flatten();
-        }
-        Ok(topics)
-    }
-
-    fn with_ranges(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        let all = self.all()?;
-        let places: Vec<(&str, i32)> = all
-            .iter()
-            .flat_map(|(name, leaders)| (0..).zip(leaders).filter(|(_, led)| **led).map(|(p, _)| (name.as_str(), p)))
-            .collect();
-        let probe = self.probe()?;
-        let starts = ends(&probe, &places, Offset::Beginning)?;
-        let ends = ends(&probe, &places, Offset::End)?;
-        let ranges: HashMap<(&str, i32), Range> = places.into_iter().zip(starts.into_iter().zip(ends)).collect();
-        let info = |(name, leaders): &(String, Vec<bool>)| TopicInfo {
-            name: name.clone(),
-            // A partition without a leader cannot be asked.
-            partitions: (0..)
-                .zip(leaders)
-                .map(|(p, _)| ranges.get(&(name.as_str(), p)).copied().unwrap_or_default())
-                .collect(),
-            cleanup_policy: None,
-        };
-        Ok(all.iter().map(info).collect())
-    }
-
-    /// Names of all topics but Kafka's own, in order, with which of their partitions have a leader.
-    fn all(&self) -> Result<Vec<(String, Vec<bool>)>, BrokerError> {
-        let probe = self.probe()?;
-        let metadata =
-            probe.fetch_metadata(None, ASK_WITHIN).map_err(|error| self.unreachable("list topics", &error))?;
-        let ours = |topic: &&MetadataTopic| !topic.name().starts_with(INTERNAL) && topic.error().is_none();
-        let mut all: Vec<(String, Vec<bool>)> =
-            metadata.topics().iter().filter(ours).map(|topic| (topic.name().to_owned(), leaders(topic))).collect();
-        all.sort();
-        Ok(all)
-    }
-
     /// A topic's partitions, and whether all of them have a leader.
     fn look(&self, topic: &str) -> Result<Option<(i32, bool)>, BrokerError> {
         let operation = format!("look at topic {topic}");
@@ -294,7 +228,7 @@ impl Admin {
     }
 
     /// The client that questions go through; made once, its events served now and then.
-    fn probe(&self) -> Result<Arc<Probe>, BrokerError> {
+    pub(super) fn probe(&self) -> Result<Arc<Probe>, BrokerError> {
         let mut slot = lock(&self.probe);
         let probe = match &*slot {
             Some(probe) => Arc::clone(probe),
@@ -314,7 +248,7 @@ impl Admin {
     }
 
     /// An administration client for one request. rdkafka never serves its events, so it must not live long.
-    async fn client(&self, operation: &str) -> Result<AdminClient<Context<()>>, BrokerError> {
+    pub(super) async fn client(&self, operation: &str) -> Result<AdminClient<Context<()>>, BrokerError> {
         let (worker, operation) = (self.worker.clone(), operation.to_owned());
         blocking(move || {
             let context = Context::new(Owner::worker("admin"), ());
@@ -324,7 +258,7 @@ impl Admin {
     }
 
     /// A question without an answer: the reason came as an event.
-    fn unreachable(&self, operation: &str, error: &KafkaError) -> BrokerError {
+    pub(super) fn unreachable(&self, operation: &str, error: &KafkaError) -> BrokerError {
         let mut failed = broker_error(operation, error);
         if let Ok(probe) = self.probe()
             && let Some(reason) = probe.context().last_error()
@@ -360,16 +294,16 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn leaders(topic: &MetadataTopic) -> Vec<bool> {
+pub(super) fn leaders(topic: &MetadataTopic) -> Vec<bool> {
     topic.partitions().iter().map(|partition| partition.leader() >= 0).collect()
 }
 
-fn options() -> AdminOptions {
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(CREATE_WITHIN))
 }
 
 /// Closing waits for the client's thread: not here.
-fn dispose(client: AdminClient<Context<()>>) {
+pub(super) fn dispose(client: AdminClient<Context<()>>) {
     tokio::task::spawn_blocking(move || drop(client));
 }
 

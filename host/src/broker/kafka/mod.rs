@@ -6,9 +6,9 @@
 //! - `session` is that session's asynchronous face; `check` looks batches over before they are staged; `keys` says how
 //!   offsets and state lie in Kafka.
 //! - `load` reads offsets and state; `groups` knows where consumer groups stand.
-//! - `reader` and `writer` work outside any task; `admin` knows what topics there are, `ends` what is
-//!   in their partitions.
-//! - `config`, `context` and `errors` translate between librdkafka and the port.
+//! - `reader` and `writer` work outside any task; `admin` knows what topics there are (`listing`: all of them), `ends`
+//!   what is in their partitions.
+//! - `config` (by `tables`), `context` and `errors` translate between librdkafka and the port.
 
 mod actor;
 mod admin;
@@ -21,12 +21,14 @@ mod errors;
 mod gather;
 mod groups;
 mod keys;
+mod listing;
 mod load;
 mod membership;
 mod produce;
 mod reader;
 mod session;
 mod subscribe;
+mod tables;
 mod transaction;
 mod writer;
 

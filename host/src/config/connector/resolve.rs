@@ -14,6 +14,7 @@ use crate::config::keys::{self, KEYS};
 use crate::config::reader::Reader;
 use crate::config::schema::Schema;
 use crate::config::worker::{self, WorkerConfig};
+use crate::config::worker_keys;
 
 pub(super) fn resolve(
     definition: &Definition,
@@ -46,8 +47,8 @@ pub(super) fn resolve(
     let transforms = stages::transform_settings(&mut reader, transforms, &granted);
     let group = reader.text(&keys::CONSUMER_GROUP).unwrap_or_else(|| format!("connect-{}", definition.name));
     let group_keys = [keys::CONSUMER_GROUP.name];
-    let consumer_overrides = worker::properties(&mut reader, "consumer.override.", &group_keys);
-    let producer_overrides = worker::properties(&mut reader, "producer.override.", &[]);
+    let consumer_overrides = worker_keys::properties(&mut reader, "consumer.override.", &group_keys);
+    let producer_overrides = worker_keys::properties(&mut reader, "producer.override.", &[]);
     check_exactly_once(&mut reader, kind, manifest);
     let (tasks_max, batch_max_records) = (reader.integer(&keys::TASKS_MAX), reader.integer(&keys::BATCH_MAX_RECORDS));
     let batch_max_bytes = reader.integer(&keys::BATCH_MAX_BYTES);
