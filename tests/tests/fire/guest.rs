@@ -32,9 +32,9 @@ impl Guest {
         }
     }
 
-    /// Whether it holds a slot.
-    pub fn holds(&self, slot: i32) -> bool {
-        self.slots.borrow().iter().any(|held| held.partition == slot)
+    /// The slots it holds.
+    pub fn slots(&self) -> BTreeSet<i32> {
+        self.slots.borrow().iter().map(|held| held.partition).collect()
     }
 
     /// Goes, in good order.
