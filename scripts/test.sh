@@ -5,7 +5,14 @@
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+# These mostly wait, for what died to be missed: they run beside all others, on a broker of their own. The package has them
+# with `test = false`, so that they do not run twice.
+beside=(--test fire --test broker_down)
+
 broker="test-$$"
+beside_broker="test-beside-$$"
+beside_job=""
+log=$(mktemp)
 no_kafka="" no_connect="" no_clients=""
 
 missing() { # WHY
@@ -51,22 +58,38 @@ fi
 scripts/build.sh plugins
 say "building the tests"
 cargo test "${cargo_flags[@]}" --workspace --no-run
+cargo test "${cargo_flags[@]}" --workspace "${beside[@]}" --no-run
 
-# The broker starts after the compiler is done: neither gains by sharing the machine with the other.
+clean_up() {
+    if [[ -n $beside_job ]]; then kill -- "-$beside_job" 2>/dev/null || true; fi
+    for name in "$broker" "$beside_broker"; do scripts/kafka.sh stop "$name"; done
+    rm -f "$log"
+}
+trap clean_up EXIT
+
+# The brokers start after the compiler is done: neither gains by sharing the machine with the other.
+beside_kafka=${SANDBAR_TEST_KAFKA:-}
 if [[ -z ${SANDBAR_TEST_KAFKA:-}${no_kafka} ]]; then
-    trap 'scripts/kafka.sh stop "$broker"' EXIT
-    if SANDBAR_TEST_KAFKA=$(scripts/kafka.sh start "$broker"); then
+    if SANDBAR_TEST_KAFKA=$(scripts/kafka.sh start "$broker") && beside_kafka=$(scripts/kafka.sh start "$beside_broker"); then
         export SANDBAR_TEST_KAFKA
-        say "Apache Kafka $(kafka_version) answers on $SANDBAR_TEST_KAFKA"
+        say "Apache Kafka $(kafka_version) answers on $SANDBAR_TEST_KAFKA and $beside_kafka"
     else
         unset SANDBAR_TEST_KAFKA
         without_kafka "Apache Kafka did not start"
     fi
 fi
 
-say "running the tests"
+say "running the tests; ${beside[*]} beside the others, told at the end"
 status=0
+# In a group of its own, which ends with this script.
+set -m
+SANDBAR_TEST_KAFKA=$beside_kafka cargo test "${cargo_flags[@]}" --workspace "${beside[@]}" --no-fail-fast &>"$log" &
+beside_job=$!
+set +m
 cargo test "${cargo_flags[@]}" --workspace --no-fail-fast || status=$?
+wait "$beside_job" || status=$?
+beside_job=""
+cat "$log"
 
 if ((status != 0)); then say "some tests failed"; fi
 left_out="${no_kafka:+; the tests against Apache Kafka ($no_kafka)}"
