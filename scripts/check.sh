@@ -13,6 +13,8 @@ cargo fmt --all --check
 
 say "clippy"
 cargo clippy "${cargo_flags[@]}" --workspace --all-targets -- -D warnings
+# Those are no targets of all, for they are not tested with all.
+cargo clippy "${cargo_flags[@]}" --workspace "${tests_beside[@]}" -- -D warnings
 
 # What a plugin compiles only for the sandbox is not seen above.
 mapfile -t packages < <(plugin_packages)

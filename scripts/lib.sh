@@ -25,6 +25,11 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# These tests mostly wait, for what died to be missed, and run beside all others. Their package has them with `test = false`,
+# so that they do not run twice.
+# shellcheck disable=SC2034
+tests_beside=(--test fire --test broker_down --test faulty_cycles --test kill)
+
 # Apache Kafka 4's broker needs Java 17. The first `java` may be older while a newer one lies beside it.
 java_needed=17
 

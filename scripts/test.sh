@@ -5,14 +5,8 @@
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# These mostly wait, for what died to be missed: they run beside all others, on a broker of their own. The package has them
-# with `test = false`, so that they do not run twice.
-beside=(--test fire --test broker_down)
-
 broker="test-$$"
 beside_broker="test-beside-$$"
-beside_job=""
-log=$(mktemp)
 no_kafka="" no_connect="" no_clients=""
 
 missing() { # WHY
@@ -58,12 +52,18 @@ fi
 scripts/build.sh plugins
 say "building the tests"
 cargo test "${cargo_flags[@]}" --workspace --no-run
-cargo test "${cargo_flags[@]}" --workspace "${beside[@]}" --no-run
+cargo test "${cargo_flags[@]}" --workspace "${tests_beside[@]}" --no-run
 
+log=$(mktemp)
+beside_job=""
 clean_up() {
-    if [[ -n $beside_job ]]; then kill -- "-$beside_job" 2>/dev/null || true; fi
-    for name in "$broker" "$beside_broker"; do scripts/kafka.sh stop "$name"; done
+    if [[ -n $beside_job ]]; then
+        kill -- "-$beside_job" 2>/dev/null || true
+        cat "$log"
+    fi
     rm -f "$log"
+    # The one with most of the tests comes last: its log is what stays.
+    for name in "$beside_broker" "$broker"; do scripts/kafka.sh stop "$name"; done
 }
 trap clean_up EXIT
 
@@ -79,11 +79,11 @@ if [[ -z ${SANDBAR_TEST_KAFKA:-}${no_kafka} ]]; then
     fi
 fi
 
-say "running the tests; ${beside[*]} beside the others, told at the end"
+say "running the tests; those of ${tests_beside[*]//--test /} beside the others, told at the end"
 status=0
 # In a group of its own, which ends with this script.
 set -m
-SANDBAR_TEST_KAFKA=$beside_kafka cargo test "${cargo_flags[@]}" --workspace "${beside[@]}" --no-fail-fast &>"$log" &
+SANDBAR_TEST_KAFKA=$beside_kafka cargo test "${cargo_flags[@]}" --workspace "${tests_beside[@]}" --no-fail-fast &>"$log" &
 beside_job=$!
 set +m
 cargo test "${cargo_flags[@]}" --workspace --no-fail-fast || status=$?

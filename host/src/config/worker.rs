@@ -17,6 +17,7 @@ use crate::trust::Policy;
 
 /// The largest `sandbar.toml`, in bytes.
 const MAX_WORKER_FILE_BYTES: usize = 1 << 20;
+
 /// A worker's configuration. Without a file every key has its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerConfig {

@@ -1,4 +1,5 @@
-//! Reads the keys of `sandbar.toml`: what each means, and which are no keys.
+//! Reads the keys of `sandbar.toml`: what each means, and which are no keys. Properties of librdkafka, which connectors have
+//! too, are read here for both.
 
 use std::collections::BTreeMap;
 

@@ -25,9 +25,10 @@ use super::stall::Impatient;
 
 /// The largest head of a request, in bytes: several times a token and a path with two names.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long to listen after the last answer to a client that still sends, in all and without a byte of it: else what it
-/// has not read is lost to it.
+/// How long to listen after the last answer to a client that still sends: else what it has not read is lost to it. It is
+/// time for a plugin that is too large to arrive.
 const LINGER: Duration = Duration::from_secs(10);
+/// The same without a byte of it, and once the host stops: a client that sends does so several times a second.
 const LINGER_GAP: Duration = Duration::from_secs(2);
 
 /// Answers what comes over a connection, until either end has enough. When the host stops, what was begun is finished.
@@ -75,7 +76,19 @@ where
         }
     };
     match ended {
-        Ok(()) => linger(connection.into_parts().io.into_inner()).await,
+        Ok(()) => {
+            let stops = async {
+                if !is_stopping {
+                    // There is a host for as long as there is a connection.
+                    let _ = stopped.changed().await;
+                }
+                sleep(LINGER_GAP).await;
+            };
+            tokio::select! {
+                () = linger(connection.into_parts().io.into_inner()) => {}
+                () = stops => {}
+            }
+        }
         Err(error) => debug!(%peer, %error, "a connection ended"),
     }
 }

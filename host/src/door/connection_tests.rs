@@ -131,3 +131,38 @@ async fn a_head_that_is_too_large_is_not_kept() {
     let (answer, _) = connected.rest().await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
+
+/// A client that is answered before it has sent everything. It sends on until the connection ends, or not; the host stops
+/// after a second, or not. Returns how long it was served.
+async fn answered_early(sends_on: bool, stops: bool) -> u64 {
+    let mut connected = connect();
+    connected.client.write_all(b"POST /nothing HTTP/1.1\r\ncontent-length: 10000000\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        connected.client.read_buf(&mut answer).await.unwrap();
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 404 "), "{answer:?}");
+    let Connected { mut client, served, stop } = connected;
+    let speaks = tokio::spawn(async move {
+        while sends_on && client.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        // It does not go away by itself.
+        std::future::pending::<()>().await;
+        drop(client);
+    });
+    if stops {
+        sleep(Duration::from_millis(500)).await;
+        stop.send(()).unwrap();
+    }
+    let seconds = served.await.unwrap().as_secs();
+    speaks.abort();
+    seconds
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_still_sends_is_heard_out_for_a_while() {
+    assert_eq!(answered_early(true, false).await, 10);
+    assert_eq!(answered_early(false, false).await, 2);
+    assert_eq!(answered_early(true, true).await, 2);
+}

@@ -85,6 +85,9 @@ impl Drop for Ended {
 pub(super) async fn open(broker: &dyn Broker, place: &Place, next: i64) -> Result<Box<dyn Reader>, BrokerError> {
     broker.create_topic(&place.topic, &place.settings()).await?;
     let partitions = broker.administration().ranges(&Topics::Names(vec![place.topic.to_string()])).await?.len();
+    if partitions == 0 {
+        return Err(BrokerError::retriable("read entries", "it has just been made, and is not there yet"));
+    }
     if partitions != 1 {
         let message = format!(
             "it has {partitions} partitions and needs one, for its entries have one order; delete it, or name another one in {}",
@@ -167,4 +170,37 @@ fn entry(record: &Record<'_>) -> Option<Entry> {
 fn written_by(record: &Record<'_>) -> Option<u64> {
     let (_, value) = record.headers.clone().find(|(name, _)| *name == WRITE_HEADER)?;
     std::str::from_utf8(value?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ConfigStorage, Restart};
+    use super::*;
+    use crate::broker::local::LocalBroker;
+
+    #[tokio::test]
+    async fn who_wrote_while_it_was_read_whole_is_told_once_that_was_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let broker: Arc<dyn Broker> = Arc::new(LocalBroker::open(folder.path()).unwrap());
+        let place =
+            Place { topic: "c".into(), key: "config.storage.topic", group: "g".to_owned(), replication_factor: 1 };
+        let storage = ConfigStorage::new(Arc::clone(&broker), place.clone());
+        let writer = storage.clone();
+        let entry = || Entry::Restart { name: "a".to_owned(), what: Restart::Task(0) };
+        let mut writes = tokio::spawn(async move { writer.change(|_| (vec![entry()], ())).await });
+        let topic = Topics::Names(vec!["c".to_owned()]);
+        // It is written before anybody reads, and waits.
+        while broker.administration().ranges(&topic).await.unwrap().iter().all(|(_, (start, end))| start == end) {
+            tokio::task::yield_now().await;
+        }
+        let (mut told, follows) = storage.follow();
+        let follows = tokio::spawn(follows);
+        let Some(Stored::Restored(whole)) = told.recv().await else { panic!("it was not read whole") };
+        assert!(tokio::time::timeout(SHORT_WAIT, &mut writes).await.is_err(), "it was told before");
+        assert_eq!(whole.writers.len(), 1);
+        whole.writers.into_iter().for_each(|writer| writer.send(()).unwrap());
+        writes.await.unwrap().unwrap();
+        drop(told);
+        follows.abort();
+    }
 }

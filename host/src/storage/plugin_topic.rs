@@ -61,7 +61,7 @@ pub enum FetchError {
     /// The topic cannot be read.
     #[error("{0}")]
     Broker(#[from] BrokerError),
-    /// This process is about to end.
+    /// What they are was not found out.
     #[error("{0}")]
     Aborted(#[from] JoinError),
     /// Somebody has to write it again.

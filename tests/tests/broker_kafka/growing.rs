@@ -1,10 +1,10 @@
 //! A topic that gets more partitions while it is in use: whoever looks is told of all of them.
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use sandbar::broker::{TopicPartition, Topics};
+use sandbar::broker::{ReadFrom, ReadSpec, TopicPartition, Topics};
 use sandbar_tests::contract::{Fixture, output};
 use sandbar_tests::wait::{self, Seen};
 
@@ -39,6 +39,9 @@ async fn partitions_that_are_new_are_seen() -> Result<()> {
     })
     .await?;
     assert!(ranges.contains(&(second.clone(), (0, 0))), "{ranges:?}");
+    // Who has written to the topic as it was goes on so; what others write to what is new is read.
+    let spec = ReadSpec { topic: topic.clone(), partitions: Some(vec![1]), from: ReadFrom::Beginning };
+    ensure!(fixture.broker().reader(spec).await?.at_end(), "nothing is in it yet");
     administration.set_group_offsets(&group, &topics, vec![(second.clone(), Some(0))]).await?;
     let stands = administration.group_offsets(&group, &topics).await?;
     assert_eq!(stands.iter().map(|at| &at.partition).collect::<Vec<_>>(), [&second]);

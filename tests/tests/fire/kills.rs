@@ -86,6 +86,7 @@ async fn scenario(home: &Home, brokers: &str, scale: Scale, chance: &mut Chance)
         };
         *died.entry(place.to_string()).or_default() += 1;
     }
+    ensure!(died.keys().any(|place| *place != Death::Anywhere.to_string()), "none died at a step: {died:?}");
     let mut host = Victim::start(home, HOST, brokers)?;
     load.finish(home, &mut [&mut host]).await?;
     host.stop()?;
@@ -122,7 +123,7 @@ async fn kill_one(load: &Load, host: &mut Victim, death: Death, step: u64, chanc
         Death::Starting(_) | Death::Anywhere => return Ok(false),
         Death::Running(moment) => host.die_at(moment, chance.among(1..20))?,
         Death::Stopping(moment) => {
-            // A task of the transform has no other to close after it but one.
+            // Two close for certain: those of the transform's two tasks.
             host.die_at(moment, chance.among(1..3))?;
             host.stop()?;
         }

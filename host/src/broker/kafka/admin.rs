@@ -68,15 +68,18 @@ impl Admin {
         Ok(count)
     }
 
-    /// The same as it is now: a topic may have grown since. Where records go stays as it is in memory.
+    /// The same as it is now: a topic may have grown since. Of one that seems to be missing it is what it was, for it may only
+    /// seem so. Where records go stays as it is in memory.
     pub fn partitions_now(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
         if !is_legal_name(topic) {
             return Ok(None);
         }
-        Ok(self.look(topic)?.map(|(count, _)| count))
+        let now = self.look(topic)?.map(|(count, _)| count);
+        let was = lock(&self.known).get(topic).copied();
+        unless_lost(topic, now.or(was.flatten()), was.is_some())
     }
 
-    /// From memory, of a topic that must not be taken for empty where it only seems to be missing: that a topic is gone which
+    /// How many partitions a topic has, from memory, where it must not be taken for empty where it only seems to be missing: that a topic is gone which
     /// was seen before is an error.
     pub fn lasting_partitions(&self, topic: &str) -> Result<Option<i32>, BrokerError> {
         let count = self.partitions(topic)?;

@@ -61,7 +61,7 @@ impl Cursor {
     ) -> Result<Self, BrokerError> {
         let operation = format!("read topic {}", spec.topic);
         let count = admin
-            .partitions(&spec.topic)?
+            .partitions_now(&spec.topic)?
             .ok_or_else(|| BrokerError::fatal(operation.as_str(), "there is no such topic"))?;
         let partitions: BTreeSet<i32> = match &spec.partitions {
             None => (0..count).collect(),
