@@ -137,13 +137,14 @@ async fn a_full_queue_drops_and_does_not_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_span_holds_is_not_bounded_by_the_environment() {
-    const NAME: &str = "telemetry::export::tests::what_a_span_holds_is_not_bounded_by_the_environment";
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let name = format!("{module}::what_a_span_holds_is_not_bounded_by_the_environment");
     const VARIABLES: [&str; 3] =
         ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"];
     if VARIABLES.iter().any(|name| std::env::var_os(name).is_none()) {
         // The environment is that of all tests of a process: this one runs once more in one of its own.
         let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-        let alone = alone.args([NAME, "--exact"]).envs(VARIABLES.map(|name| (name, "1"))).output().unwrap();
+        let alone = alone.args([name.as_str(), "--exact"]).envs(VARIABLES.map(|name| (name, "1"))).output().unwrap();
         let told = String::from_utf8_lossy(&alone.stdout);
         assert!(alone.status.success() && told.contains("1 passed"), "{told}");
         return;

@@ -29,6 +29,8 @@ pub(super) enum Command {
     Consume(BatchLimits, Duration, Reply<Consumed>),
     /// [`crate::broker::Session::stand_by`].
     StandBy(Duration, Reply<Consumed>),
+    /// What one of these two answered, and nobody heard.
+    Keep(Consumed),
     /// [`crate::broker::Session::accept`].
     Accept(Vec<(TopicPartition, Option<i64>)>, Reply<()>),
     /// [`crate::broker::Session::release`].
@@ -124,6 +126,11 @@ impl Actor {
                 self.ask(reply, |consumer, wanted| consumer.consume(limits, wait, wanted));
             }
             Command::StandBy(wait, reply) => self.ask(reply, |consumer, wanted| consumer.stand_by(wait, wanted)),
+            Command::Keep(unheard) => {
+                if let Some(consumer) = &mut self.consumer {
+                    consumer.keep(unheard);
+                }
+            }
             Command::Accept(partitions, reply) => {
                 reply.send(self.consumer().and_then(|c| c.accept(&partitions))).ok();
             }

@@ -96,16 +96,32 @@ impl KafkaSession {
     /// [`MAX_IDLE_MS`](super::config) tells of one. Where such a call does not return all the same its thread is left behind,
     /// and whoever opens the session anew fences what it had begun.
     async fn call<T>(&mut self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BrokerError> {
+        let (reply, mut answer) = oneshot::channel();
+        self.tell(command(reply))?;
+        self.hear(&mut answer).await
+    }
+
+    /// The same of what is consumed, which would be missing later if it were lost with a call that is given up.
+    async fn ask(&mut self, command: impl FnOnce(Reply<Consumed>) -> Command) -> Result<Consumed, BrokerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply))?;
+        let mut asked = Asked { answer, commands: self.commands.clone() };
+        self.hear(&mut asked.answer).await
+    }
+
+    fn tell(&self, command: Command) -> Result<(), BrokerError> {
         if self.left_behind {
             return Err(ended());
         }
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(command(reply)).map_err(|error| match error {
+        self.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => {
                 BrokerError::retriable("call Kafka", "too many calls that were given up are still under way")
             }
             TrySendError::Disconnected(_) => ended(),
-        })?;
+        })
+    }
+
+    async fn hear<T>(&mut self, answer: &mut oneshot::Receiver<Result<T, BrokerError>>) -> Result<T, BrokerError> {
         if let Ok(answer) = tokio::time::timeout(self.patience, answer).await {
             return answer.map_err(|_| ended())?;
         }
@@ -177,11 +193,11 @@ impl KafkaSession {
 impl Session for KafkaSession {
     /// May be given up at any time: what was read meanwhile comes with the next call.
     async fn consume(&mut self, limits: BatchLimits, wait: Duration) -> Result<Consumed, BrokerError> {
-        self.call(|reply| Command::Consume(limits, wait, reply)).await
+        self.ask(|reply| Command::Consume(limits, wait, reply)).await
     }
 
     async fn stand_by(&mut self, wait: Duration) -> Result<Consumed, BrokerError> {
-        self.call(|reply| Command::StandBy(wait, reply)).await
+        self.ask(|reply| Command::StandBy(wait, reply)).await
     }
 
     async fn accept(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) -> Result<(), BrokerError> {
@@ -221,20 +237,39 @@ impl Session for KafkaSession {
     }
 }
 
+/// A question on its way, which may be given up at any time.
+struct Asked {
+    answer: oneshot::Receiver<Result<Consumed, BrokerError>>,
+    commands: SyncSender<Command>,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // From here on the thread keeps the answer by itself. One that it had sent already goes back to it, before whatever it
+        // is asked next; it has nothing else to do by then.
+        self.answer.close();
+        if let Ok(Ok(unheard)) = self.answer.try_recv() {
+            let _ = self.commands.try_send(Command::Keep(unheard));
+        }
+    }
+}
+
 fn ended() -> BrokerError {
     BrokerError::fatal("call Kafka", "the session's thread has ended")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Receiver;
+
     use super::*;
     use crate::broker::BrokerErrorKind;
 
-    #[tokio::test]
-    async fn a_thread_that_does_not_answer_is_left_behind() {
+    /// A session whose thread is played by the test.
+    fn session(patience: Duration) -> (KafkaSession, Receiver<Command>) {
         let options = Arc::new(KafkaOptions::new("nowhere:9092"));
-        let (commands, _received) = sync_channel(COMMANDS);
-        let mut session = KafkaSession {
+        let (commands, received) = sync_channel(COMMANDS);
+        let session = KafkaSession {
             commands,
             admin: Arc::new(Admin::new(&options)),
             options,
@@ -244,9 +279,36 @@ mod tests {
             foreign: Foreign::new(),
             state: StateKeys::new("workers", "orders", 0),
             max_bytes: 0,
-            patience: Duration::from_millis(1),
+            patience,
             left_behind: false,
         };
+        (session, received)
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_as_the_call_was_given_up_goes_back() {
+        let (mut session, received) = session(Duration::from_secs(3600));
+        let limits = BatchLimits { records: 1, bytes: 1 };
+        let mut call = session.consume(limits, Duration::ZERO);
+        assert!(futures::poll!(&mut call).is_pending());
+        let Ok(Command::Consume(_, _, reply)) = received.try_recv() else { panic!("it asks") };
+        let partitions = vec![TopicPartition::new("t", 0)];
+        assert!(reply.send(Ok(Consumed::Assigned(partitions.clone()))).is_ok());
+        drop(call);
+        let Ok(Command::Keep(Consumed::Assigned(kept))) = received.try_recv() else { panic!("it was lost") };
+        assert_eq!(kept, partitions);
+        // What was heard does not.
+        let mut call = session.consume(limits, Duration::ZERO);
+        assert!(futures::poll!(&mut call).is_pending());
+        let Ok(Command::Consume(_, _, reply)) = received.try_recv() else { panic!("it asks") };
+        assert!(reply.send(Ok(Consumed::Idle)).is_ok());
+        assert!(matches!(call.await, Ok(Consumed::Idle)));
+        assert!(received.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_answer_is_left_behind() {
+        let (mut session, _received) = session(Duration::from_millis(1));
         let error = session.commit(Commit::default()).await.unwrap_err();
         assert!(error.kind == BrokerErrorKind::Fatal && error.message.contains("has not answered"), "{error}");
         // No call waits for it any more.
