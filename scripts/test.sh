@@ -79,7 +79,7 @@ if [[ -z ${SANDBAR_TEST_KAFKA:-}${no_kafka} ]]; then
     fi
 fi
 
-say "running the tests; those of ${tests_beside[*]//--test /} beside the others, told at the end"
+say "running the tests; ${tests_beside[*]} beside the others, told at the end"
 status=0
 # In a group of its own, which ends with this script.
 set -m
