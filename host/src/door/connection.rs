@@ -28,7 +28,8 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long to listen after the last answer to a client that still sends: else what it has not read is lost to it. It is
 /// time for a plugin that is too large to arrive.
 const LINGER: Duration = Duration::from_secs(10);
-/// The same without a byte of it, and once the host stops: a client that sends does so several times a second.
+/// The same without a byte of it, and of a request's connection once the host stops: a client that sends does so several
+/// times a second.
 const LINGER_GAP: Duration = Duration::from_secs(2);
 
 /// Answers what comes over a connection, until either end has enough. When the host stops, what was begun is finished.

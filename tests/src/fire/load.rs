@@ -78,13 +78,13 @@ impl Load {
         host.committed(&self.count)
     }
 
-    /// Waits until the transform has written, as one that is about to disturb it wants it to.
+    /// Waits until the transform has begun to write, as one that is about to disturb it wants it to.
     pub async fn until_flowing(&self, home: &Home) -> Result<()> {
         let broker = home.broker().await?;
         self.reader(&*broker).await.map(drop)
     }
 
-    /// A reader of what the transform writes, once there is some: the topic comes with the first of it.
+    /// A reader of what the transform writes, once it has begun to: the topic is made for its first record.
     async fn reader(&self, broker: &dyn Broker) -> Result<topics::Counter> {
         wait::until("the first records came through", REST, async || {
             let reader = topics::Counter::open(broker, &self.counts).await?;
